@@ -1,0 +1,70 @@
+// Price cards and the cost of a call, in integers to the end.
+//
+// Pure functions over values; thread-safe; O(1) plus the number of tiers.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "llmcore/types.hpp"
+
+namespace llmcore {
+
+/// Nano-USD per million tokens for each bucket of Usage, and per piece where it says so. A bucket that a provider does
+/// not price apart carries its parent's rate (cached input costs what input costs, reasoning what output costs): the
+/// compiler of the card fills that in, so that a cost stays a plain sum.
+struct Rates {
+  NanoUsd input = 0;
+  NanoUsd cache_read = 0;
+  NanoUsd cache_write_5m = 0;
+  NanoUsd cache_write_1h = 0;
+  NanoUsd output = 0;
+  NanoUsd reasoning = 0;
+  NanoUsd audio_input = 0;
+  NanoUsd audio_cache_read = 0;
+  NanoUsd audio_output = 0;
+  NanoUsd image_input = 0;
+  NanoUsd image_output = 0;
+  NanoUsd per_image = 0;    ///< nano-USD for one picture
+  NanoUsd per_request = 0;  ///< nano-USD for one request that was answered
+
+  friend bool operator==(const Rates&, const Rates&) = default;
+};
+
+/// Rates that hold for a whole request once its total prompt exceeds a threshold.
+struct PriceTier {
+  std::int64_t above_input_tokens = 0;  ///< strictly more prompt tokens than this
+  Rates rates;
+
+  friend bool operator==(const PriceTier&, const PriceTier&) = default;
+};
+
+/// What one model costs at one moment.
+struct PriceCard {
+  Rates base;
+  std::vector<PriceTier> tiers;  ///< ascending by threshold
+  std::string source;            ///< where the figures come from, for the ledger: "genai-prices 0.2.3", "config"
+
+  /// The rates for a prompt of this size: those of the highest tier that it exceeds.
+  [[nodiscard]] const Rates& rates_for(std::int64_t input_tokens) const noexcept;
+  /// Whether no rate is negative and the thresholds ascend.
+  [[nodiscard]] bool valid() const noexcept;
+
+  friend bool operator==(const PriceCard&, const PriceCard&) = default;
+};
+
+/// The cost of one attempt: the sum over all buckets in 128 bits, rounded half-even once. Nothing if a count or rate is
+/// negative or the result does not fit in 64 bits. `requests` is 1 for an answered request, 0 for one that was not billed.
+[[nodiscard]] std::optional<NanoUsd> cost_of(const PriceCard& card, const Usage& usage,
+                                             std::int64_t requests = 1) noexcept;
+
+/// The most that a request can cost: every prompt token at the dearest input rate of its tier, every output token at the
+/// dearest output rate. Nothing on overflow or negative counts.
+[[nodiscard]] std::optional<NanoUsd> worst_case_cost(const PriceCard& card, std::int64_t input_tokens,
+                                                     std::int64_t output_tokens, std::int64_t images) noexcept;
+
+/// Micro-dollars, rounded half-even.
+[[nodiscard]] std::int64_t to_micro_usd(NanoUsd nano) noexcept;
+
+}  // namespace llmcore
