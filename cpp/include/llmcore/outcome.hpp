@@ -1,6 +1,7 @@
 // How a call or one attempt at it ended. Few codes, chosen by what a caller can do about them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -30,8 +31,10 @@ inline constexpr std::size_t kOutcomeCount = 17;
 /// The snake_case name: "ok", "rate_limited", ...
 [[nodiscard]] std::string_view to_string(Outcome outcome) noexcept;
 
-/// What an HTTP status says when the body says nothing more precise. 2xx is ok; 1xx and 3xx (redirects are never
-/// followed) are server_error.
+/// What an HTTP status says when the body says nothing more precise. 2xx is ok; 401 and 403 auth; 402 quota_exhausted;
+/// 404 not_found; 408 timeout; 429 rate_limited; 503 and 529 overloaded; 409 (a conflict that may be over next time),
+/// other 5xx and whatever makes no sense as an answer (1xx, 3xx: redirects are never followed) server_error; every other
+/// 4xx bad_request.
 [[nodiscard]] Outcome outcome_of_status(int http_status) noexcept;
 
 }  // namespace llmcore
