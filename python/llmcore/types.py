@@ -1,0 +1,332 @@
+"""The values that pass between an application, a provider and the ledger.
+
+Everything here is plain data. Money is integer nano-US-dollars and time is integer nanoseconds wherever a decision or a sum depends on
+them; the familiar views (dollars, milliseconds) are derived.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from functools import total_ordering
+from typing import Any, Protocol
+
+from llmcore._core import AttemptRecord, Outcome, Priority, Source, Usage, to_micro_usd
+
+__all__ = [
+    "AttemptRecord",
+    "CallContext",
+    "CallRecord",
+    "Failure",
+    "HttpRequest",
+    "HttpResponse",
+    "LLMCallStatusEnum",
+    "LLMCallTypeEnum",
+    "LLMRequest",
+    "LLMResponse",
+    "Message",
+    "Money",
+    "Outcome",
+    "Priority",
+    "Reply",
+    "Sink",
+    "Source",
+    "ToolCall",
+    "Usage",
+]
+
+
+#: One chat message in the OpenAI shape: ``{"role": "user", "content": "..."}`` and everything that shape allows beside.
+Message = dict[str, Any]
+
+
+class LLMCallTypeEnum(StrEnum):
+    """The known call types. ``call_type`` itself is an open string: any other value is as good."""
+
+    CHAT = "chat"
+    RAG_QUERY = "rag_query"
+    RAG_SYNTHESIS = "rag_synthesis"
+    SENTIMENT_ANALYSIS = "sentiment_analysis"
+    SUMMARIZATION = "summarization"
+    EMBEDDING = "embedding"
+    CLASSIFICATION = "classification"
+    EXTRACTION = "extraction"
+    SYSTEM = "system"
+    OTHER = "other"
+    PLAYER_DECISION = "player_decision"
+    COMMENTARY = "commentary"
+    CHAT_SUGGESTION = "chat_suggestion"
+    TARGETED_CHAT = "targeted_chat"
+    PERSONALITY_GENERATION = "personality_generation"
+    PERSONALITY_PREVIEW = "personality_preview"
+    IMAGE_GENERATION = "image_generation"
+    IMAGE_DESCRIPTION = "image_description"
+
+
+class LLMCallStatusEnum(StrEnum):
+    """How a call stands in the ledger."""
+
+    PENDING = "pending"
+    SUCCESS = "success"
+    CACHED = "cached"
+    FALLBACK = "fallback"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in integer nano-US-dollars (10^-9 USD). Adds and compares exactly."""
+
+    nano_usd: int
+
+    @property
+    def micro_usd(self) -> int:
+        """Micro-dollars, rounded half-even."""
+        return to_micro_usd(self.nano_usd)
+
+    @property
+    def dollars(self) -> Decimal:
+        """US dollars, exact."""
+        return Decimal(self.nano_usd).scaleb(-9)
+
+    def __add__(self, other: "Money") -> "Money":
+        return Money(self.nano_usd + other.nano_usd)
+
+    def __lt__(self, other: "Money") -> bool:
+        return self.nano_usd < other.nano_usd
+
+    def __str__(self) -> str:
+        return f"${self.dollars:f}"
+
+
+@dataclass(slots=True)
+class CallContext:
+    """Whose call this is and what for. Inherited through :func:`llmcore.context`, written to the ledger, charged by budgets."""
+
+    user_id: str | None = None
+    owner_id: str | None = None
+    session_id: str | None = None
+    task_id: str | None = None
+    company_id: str | None = None
+    review_id: str | None = None
+    game_id: str | None = None
+    player_name: str | None = None
+    hand_number: int | None = None
+    prompt_template: str | None = None
+    trace_id: str | None = None
+    parent_call_id: str | None = None
+    trackable_type: str | None = None
+    trackable_id: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class LLMRequest:
+    """A chat request in the OpenAI shape, before a provider encodes it.
+
+    ``temperature`` and ``max_tokens`` of None are not sent. ``params`` go to the provider's body as they are and win over what is derived from the
+    other fields.
+    """
+
+    model: str
+    messages: list[Message]
+    json_format: bool = False
+    temperature: float | None = None
+    max_tokens: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    response_format: dict[str, Any] | None = None
+    stream: bool = False
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, repr=False)
+class HttpRequest:
+    """What a provider wants sent. Never shows its headers (they hold the key) or its body (it holds the prompt)."""
+
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    method: str = "POST"
+
+    def __repr__(self) -> str:
+        return f"HttpRequest({self.method} {self.url}, {len(self.body)} bytes)"
+
+
+@dataclass(slots=True, repr=False)
+class HttpResponse:
+    """What came back. ``headers`` looks names up without regard to case, or holds lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"HttpResponse({self.status}, {len(self.body)} bytes)"
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A function the model wants called. ``arguments`` is the JSON text exactly as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+    type: str = "function"
+
+
+@dataclass(slots=True)
+class Reply:
+    """A provider's answer, decoded."""
+
+    content: str
+    model: str
+    usage: Usage
+    finish_reason: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    #: text the model reasoned in, where the provider shows it
+    reasoning: str = ""
+    #: what the provider itself says the call cost, in nano-USD (OpenRouter); kept beside our own figure
+    reported_cost: int | None = None
+    #: Unix seconds at which the provider says it answered; decides the price by date
+    created: int | None = None
+    request_id: str | None = None
+
+
+@dataclass(slots=True)
+class Failure:
+    """A provider's refusal or a broken exchange, decoded. ``message`` never holds a key."""
+
+    outcome: Outcome
+    message: str
+    #: seconds the provider asks to wait; None: it did not say
+    retry_after: float | None = None
+    #: x-should-retry, where sent
+    should_retry: bool | None = None
+    request_id: str | None = None
+    status: int | None = None
+    #: the provider's own code ("model_not_found")
+    code: str | None = None
+
+
+@dataclass(slots=True, repr=False)
+class LLMResponse:
+    """The answer to one call.
+
+    Latency is in milliseconds from the call to its answer, everything included. ``cost`` is None when the price of something it used is
+    unknown, and zero when it cost nothing.
+    """
+
+    content: str
+    model: str
+    provider: str
+    usage: Usage
+    cost: Money | None
+    call_id: str
+    finish_reason: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    reasoning: str = ""
+    latency_ms: float = 0.0
+    attempts: int = 1
+    status: LLMCallStatusEnum = LLMCallStatusEnum.SUCCESS
+    cache_hit: bool = False
+    fallback_used: bool = False
+    #: what the cache or joining an identical call saved
+    saved: Money = Money(0)  # noqa: RUF009 - frozen
+    request_id: str | None = None
+    #: the body as the provider sent it
+    body: bytes = b""
+
+    @property
+    def input_tokens(self) -> int:
+        """All of the prompt, cached or not."""
+        return self.usage.input_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """All that was generated, reasoning included."""
+        return self.usage.output_tokens
+
+    @property
+    def cached_tokens(self) -> int:
+        """The part of the prompt that the provider had cached."""
+        return self.usage.cached_tokens
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """The part of the output that the user does not see."""
+        return self.usage.reasoning_tokens
+
+    @property
+    def raw_response(self) -> Any:
+        """The provider's body as parsed JSON; None if there is none."""
+        if not self.body:
+            return None
+        import msgspec
+
+        return msgspec.json.decode(self.body)
+
+    def __repr__(self) -> str:
+        return (
+            f"LLMResponse(call_id={self.call_id!r}, provider={self.provider!r}, model={self.model!r}, status={self.status.value!r}, "
+            f"{len(self.content)} characters, {self.usage.input_tokens}+{self.usage.output_tokens} tokens, cost={self.cost})"
+        )
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One finished call as it goes to the ledger. Made by the driver from the engine's Finish; nothing here is decided later."""
+
+    id: str
+    call_type: str | None
+    status: LLMCallStatusEnum
+    outcome: Outcome
+    source: Source
+    provider: str
+    model: str
+    context: CallContext
+    response_model: str | None = None
+    usage: Usage | None = None
+    #: nano-USD; None: partly at an unknown price
+    cost: int | None = None
+    saved: int = 0
+    price_source: str | None = None
+    #: nanoseconds
+    latency: int = 0
+    queued: int = 0
+    first_token: int = 0
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    finish_reason: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    fallback_used: bool = False
+    cache_hit: bool = False
+    temperature: float | None = None
+    max_tokens: int | None = None
+    image_count: int = 0
+    image_size: str | None = None
+    #: nanoseconds since the Unix epoch, UTC
+    created_at: int = 0
+    started_at: int = 0
+    completed_at: int = 0
+    #: provider's id of the request that answered or failed last
+    request_id: str | None = None
+
+
+class Sink(Protocol):
+    """Where finished calls go: a ledger, a list in a test. ``record`` never blocks for long and never raises."""
+
+    def record(self, call: CallRecord) -> None:
+        """Takes one finished call on."""
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Waits until everything taken on is written; False when `timeout` seconds were not enough."""
+
+    def close(self) -> None:
+        """Flushes and ends. Calling it again does nothing."""
