@@ -1,0 +1,15 @@
+# Every switch of the build, on one screen.
+
+# Not a default expression of option(): scikit-build-core sets SKBUILD to "2", which option() would read as OFF, and the wheel
+# would be built without its extension.
+set(llmcore_python_default OFF)
+if(DEFINED SKBUILD)
+  set(llmcore_python_default ON)
+endif()
+
+option(LLMCORE_PYTHON "Build the Python extension _core (needs pybind11 3 and Python's headers)" ${llmcore_python_default})
+option(LLMCORE_INSTALL "Install the libraries, headers and CMake package" ${PROJECT_IS_TOP_LEVEL})
+option(LLMCORE_DEVELOPER_MODE "Build the tests (needs GoogleTest and nlohmann-json)" OFF)
+option(LLMCORE_WERROR "Treat warnings as errors" OFF)
+option(LLMCORE_ASSERTIONS "Check the invariants of the core while it runs, and abort when one is broken" OFF)
+set(LLMCORE_SANITIZE "" CACHE STRING "Sanitizers for everything built here: \"address,undefined\" or \"thread\"")

@@ -1,0 +1,71 @@
+# The C++ tests: one executable, so that it links once, and the checks of the libraries as built.
+find_package(GTest CONFIG REQUIRED)
+find_package(nlohmann_json CONFIG REQUIRED)  # reads tests/scenarios; never part of a library
+
+set(LLMCORE_TEST_SOURCES
+    backoff_test.cpp
+    budget_test.cpp
+    config_test.cpp
+    engine_property_test.cpp
+    engine_test.cpp
+    error_recovery_test.cpp
+    fingerprint_test.cpp
+    io/clock_test.cpp
+    io/uuid7_test.cpp
+    latency_sketch_test.cpp
+    money_test.cpp
+    offline_test.cpp
+    outcome_test.cpp
+    rate_limiter_test.cpp
+    request_queue_test.cpp
+    response_cache_test.cpp
+    rng_test.cpp
+    scenario_test.cpp
+    simulator_test.cpp
+    token_tracker_test.cpp
+    types_test.cpp
+    version_test.cpp)
+list(TRANSFORM LLMCORE_TEST_SOURCES PREPEND tests/cpp/)
+llmcore_drop_missing(LLMCORE_TEST_SOURCES)
+
+add_executable(llmcore_tests ${LLMCORE_TEST_SOURCES})
+llmcore_target(llmcore_tests)
+target_include_directories(llmcore_tests PRIVATE cpp/src tests/cpp)
+target_link_libraries(llmcore_tests PRIVATE llmcore_core llmcore_io nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main)
+target_compile_definitions(llmcore_tests PRIVATE LLMCORE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
+
+# Not while building: a loaded machine would fail the build at the five-second limit of listing the tests.
+set(CMAKE_GTEST_DISCOVER_TESTS_DISCOVERY_MODE PRE_TEST)
+include(GoogleTest)
+gtest_discover_tests(llmcore_tests DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+
+# Every public header compiles alone.
+set_target_properties(llmcore_core llmcore_io PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+
+# The core is pure, and the check can see when it is not: it must find each violation planted in a library of its own.
+add_test(NAME purity.core_has_no_clock_socket_file_thread_or_stream
+         COMMAND "${CMAKE_COMMAND}" -D "NM=${CMAKE_NM}" -D "ARCHIVE=$<TARGET_FILE:llmcore_core>" -P
+                 "${PROJECT_SOURCE_DIR}/cmake/purity.cmake")
+add_library(llmcore_impure STATIC tests/cpp/purity/impure.cpp)
+llmcore_target(llmcore_impure)
+add_test(NAME purity.check_catches_each_planted_violation
+         COMMAND "${CMAKE_COMMAND}" -D "NM=${CMAKE_NM}" -D "ARCHIVE=$<TARGET_FILE:llmcore_impure>" -D PLANTED=ON -P
+                 "${PROJECT_SOURCE_DIR}/cmake/purity.cmake")
+
+if(LLMCORE_SANITIZE)
+  # Flags that reached the tests but not the libraries would find nothing.
+  foreach(library IN ITEMS core io)
+    add_test(NAME sanitizer.${library}_is_instrumented
+             COMMAND "${CMAKE_COMMAND}" -D "NM=${CMAKE_NM}" -D "ARCHIVE=$<TARGET_FILE:llmcore_${library}>" -D
+                     "SANITIZE=${LLMCORE_SANITIZE}" -P "${PROJECT_SOURCE_DIR}/cmake/instrumented.cmake")
+  endforeach()
+else()
+  # Two projects of their own use the library as a stranger would.
+  foreach(way IN ITEMS find_package add_subdirectory)
+    add_test(NAME consumer.${way}
+             COMMAND "${CMAKE_COMMAND}" -D "WAY=${way}" -D "LLMCORE_SOURCE_DIR=${PROJECT_SOURCE_DIR}" -D
+                     "LLMCORE_BINARY_DIR=${PROJECT_BINARY_DIR}" -D "GENERATOR=${CMAKE_GENERATOR}" -D "CXX=${CMAKE_CXX_COMPILER}" -D
+                     "LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}" -P "${PROJECT_SOURCE_DIR}/tests/cpp/consumers/run.cmake")
+  endforeach()
+endif()
