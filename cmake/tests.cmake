@@ -1,5 +1,6 @@
 # The C++ tests: one executable, so that it links once, and the checks of the libraries as built.
 find_package(GTest CONFIG REQUIRED)
+find_package(Threads REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)  # reads tests/scenarios; never part of a library
 
 set(LLMCORE_TEST_SOURCES
@@ -31,7 +32,8 @@ llmcore_drop_missing(LLMCORE_TEST_SOURCES)
 add_executable(llmcore_tests ${LLMCORE_TEST_SOURCES})
 llmcore_target(llmcore_tests)
 target_include_directories(llmcore_tests PRIVATE cpp/src tests/cpp)
-target_link_libraries(llmcore_tests PRIVATE llmcore_core llmcore_io nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main)
+target_link_libraries(llmcore_tests PRIVATE llmcore_core llmcore_io nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main
+                                            Threads::Threads)
 target_compile_definitions(llmcore_tests PRIVATE LLMCORE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
 
@@ -66,6 +68,6 @@ else()
     add_test(NAME consumer.${way}
              COMMAND "${CMAKE_COMMAND}" -D "WAY=${way}" -D "LLMCORE_SOURCE_DIR=${PROJECT_SOURCE_DIR}" -D
                      "LLMCORE_BINARY_DIR=${PROJECT_BINARY_DIR}" -D "GENERATOR=${CMAKE_GENERATOR}" -D "CXX=${CMAKE_CXX_COMPILER}" -D
-                     "LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}" -P "${PROJECT_SOURCE_DIR}/tests/cpp/consumers/run.cmake")
+                     "LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}" -D "VERSION=${LLMCORE_VERSION}" -P "${PROJECT_SOURCE_DIR}/tests/cpp/consumers/run.cmake")
   endforeach()
 endif()

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Makes sure that the machine has what `demo` (a compiler and Python) or `test` (the C++ test libraries too) needs, and installs
+# only what is missing: Debian packages, where this is root or sudo lets us be. Otherwise it says exactly what is lacking.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+purpose="$1"
+
+missing=()
+need() { missing+=("$@"); }
+
+has_header() { printf '#include <%s>\n' "$1" | c++ -std=c++20 -x c++ -fsyntax-only - 2>/dev/null; }
+
+check() {
+  missing=()
+  local python
+  if ! command -v c++ >/dev/null || ! has_header concepts; then need g++; fi
+  python="$(find_python)"
+  if [[ -z $python ]]; then
+    need python3 python3-venv python3-dev
+  elif ! python_is_complete "$python"; then
+    if [[ $python == /usr/bin/python3 || $python == /usr/bin/python3.* ]]; then
+      need "python$(python_version "$python")-venv" "python$(python_version "$python")-dev"
+    else
+      die "$python has no ensurepip, venv or Python.h; install it completely, or name another one: make $purpose PYTHON=python3"
+    fi
+  fi
+  if [[ $purpose == test ]]; then
+    if ! good_cmake; then need cmake; fi
+    if ! command -v ninja >/dev/null; then need ninja-build; fi
+    if [[ " ${missing[*]-} " == *" g++ "* ]]; then
+      need libgtest-dev libgmock-dev nlohmann-json3-dev
+    else
+      if ! has_header gtest/gtest.h; then need libgtest-dev; fi
+      if ! has_header gmock/gmock.h; then need libgmock-dev; fi
+      if ! has_header nlohmann/json.hpp; then need nlohmann-json3-dev; fi
+    fi
+  fi
+}
+
+check
+if ((${#missing[@]} == 0)); then exit 0; fi
+
+list="${missing[*]}"
+become=()
+if ! command -v apt-get >/dev/null; then
+  die "These are missing, named as in Debian: $list. Install your system's counterparts and run it again."
+elif [[ $(id -u) != 0 ]]; then
+  if ! command -v sudo >/dev/null || ! { sudo -n true 2>/dev/null || { [[ -t 0 ]] && sudo -v; }; }; then
+    die "These Debian packages are missing, and this is neither root nor may it use sudo: $list. Have them installed (apt-get install $list) and run it again."
+  fi
+  become=(sudo)
+fi
+
+# The compiler cache is no need, but while we are at it: it halves every build after the first.
+extra=()
+if [[ $purpose == test ]] && ! command -v ccache >/dev/null; then extra=(ccache); fi
+install_packages() {
+  "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
+    "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" "${extra[@]}"
+}
+step "installing Debian packages: $list ${extra[*]-}" quietly apt install_packages
+
+check
+if ((${#missing[@]} != 0)); then
+  die "Still missing after the installation: ${missing[*]}. This system's packages may be too old: Python 3.11, CMake 3.25 and GCC 12 are needed."
+fi
