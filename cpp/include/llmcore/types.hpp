@@ -4,6 +4,7 @@
 // same on every platform. Everything here is a plain value: copy freely, share between threads only as const.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -87,9 +88,10 @@ struct Usage {
   [[nodiscard]] constexpr std::int64_t cache_write_tokens() const noexcept { return cache_write_5m + cache_write_1h; }
   [[nodiscard]] constexpr std::int64_t total_tokens() const noexcept { return input_tokens() + output_tokens(); }
 
-  /// Whether every bucket is non-negative and small enough (2^53) that no sum above can overflow.
+  /// Whether every bucket is non-negative and at most 2^53, so that no sum above can overflow.
   [[nodiscard]] bool valid() const noexcept;
 
+  /// Bucket by bucket, held at the ends of the range; estimated as soon as one part is.
   Usage& operator+=(const Usage& other) noexcept;
   friend bool operator==(const Usage&, const Usage&) = default;
 };
