@@ -21,6 +21,7 @@ class Rng {
   /// Uniform in [low, high], both included. low must be <= high.
   std::int64_t between(std::int64_t low, std::int64_t high) noexcept;
 
+  /// The place in the sequence. Restore only what state() returned: all zeros is the one state that yields nothing else.
   [[nodiscard]] const State& state() const noexcept { return state_; }
   void restore(const State& state) noexcept { state_ = state; }
 
