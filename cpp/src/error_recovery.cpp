@@ -10,8 +10,8 @@ namespace llmcore {
 namespace {
 
 constexpr std::int64_t kUnitsPerRetry = 100;
-// Credit lapses at the end of the window after the one it was earned in. A whole number of seconds, so that a full window
-// earns a whole number of units and leaves the carry as it was.
+// Credit lapses at the end of the window after the one it was earned in. A whole number of seconds, so that a full
+// window earns a whole number of units and leaves the carry as it was.
 constexpr std::int64_t kWindowSeconds = 10;
 constexpr Duration kWindow = kWindowSeconds * kSecond;
 constexpr std::int64_t kMaxRetryPercent = 10'000;

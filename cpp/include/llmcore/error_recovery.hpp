@@ -25,12 +25,12 @@ enum class Verdict : std::uint8_t { retry, fail_over, stop };
 
 /// timeout, connection, rate_limited, overloaded, server_error: retry. quota_exhausted, auth, over_budget, exhausted:
 /// fail over. Everything else stops, fallback or not. The provider's own x-should-retry, where sent, overrides: true
-/// retries whatever failure the status was, false never retries here (what would have been retried fails over). It has no
-/// say in outcomes that no provider sends: ok, queue_full, queue_timeout, over_budget, cancelled and exhausted.
+/// retries whatever failure the status was, false never retries here (what would have been retried fails over). It has
+/// no say in outcomes that no provider sends: ok, queue_full, queue_timeout, over_budget, cancelled and exhausted.
 [[nodiscard]] Verdict verdict_of(Outcome outcome, std::optional<bool> should_retry = std::nullopt) noexcept;
 
-/// Whether the outcome says that the provider itself is unwell (timeout, connection, overloaded, server_error). A 429 is an
-/// answer: the provider is well and busy.
+/// Whether the outcome says that the provider itself is unwell (timeout, connection, overloaded, server_error). A 429
+/// is an answer: the provider is well and busy.
 [[nodiscard]] bool counts_against_health(Outcome outcome) noexcept;
 
 struct ErrorRecoveryConfig {
@@ -45,8 +45,8 @@ struct ErrorRecoveryConfig {
   [[nodiscard]] const char* problem() const noexcept;
 };
 
-/// healthy: calls pass. degraded: breaker open, no call passes. probing: the cool-down is over, and one call goes out to
-/// see.
+/// healthy: calls pass. degraded: breaker open, no call passes. probing: the cool-down is over, and one call goes out
+/// to see.
 enum class Health : std::uint8_t { healthy, degraded, probing };
 
 class ErrorRecovery {
@@ -67,8 +67,8 @@ class ErrorRecovery {
   ErrorRecovery(const ErrorRecoveryConfig& config, Instant start);
 
   /// A call arrived for this provider: earns its share of retries. Law (P7): retries granted <= retry_percent of calls
-  /// + retries_per_second x time + retries_per_second (one second's worth to begin with). Call it once per call, not per
-  /// attempt.
+  /// + retries_per_second x time + retries_per_second (one second's worth to begin with). Call it once per call, not
+  /// per attempt.
   void call_arrived() noexcept;
 
   /// When an attempt may be sent: `now`, the end of the cool-down, or kNever while a probe is out.
@@ -84,9 +84,9 @@ class ErrorRecovery {
   /// The attempt was called off before it could show anything.
   void abandoned(bool probe) noexcept;
 
-  /// What to do after an attempt that ended in `outcome`: the verdict, lowered from retry to fail over when attempts are
-  /// spent, Retry-After is above its cap or the retry budget is empty. A granted retry is taken from the retry budget.
-  /// `attempts` counts those made on this provider for this call, the failed one included.
+  /// What to do after an attempt that ended in `outcome`: the verdict, lowered from retry to fail over when attempts
+  /// are spent, Retry-After is above its cap or the retry budget is empty. A granted retry is taken from the retry
+  /// budget. `attempts` counts those made on this provider for this call, the failed one included.
   [[nodiscard]] Verdict advise(Outcome outcome, std::optional<bool> should_retry, Duration retry_after,
                                std::int64_t attempts, Instant now) noexcept;
 
