@@ -181,9 +181,11 @@ struct Finish {
   CallId call = 0;
   Outcome outcome = Outcome::ok;
   Source source = Source::none;
-  std::uint32_t target = 0;  ///< that answered, or was tried last
+  std::uint32_t target = 0;  ///< of its own chain: that answered, or was tried last
+  std::string provider;      ///< that answered (for a joined call: the other call's), or was tried last
+  std::string model;         ///< as asked for there
   std::uint32_t attempts = 0;
-  bool fallback = false;                 ///< answered by another target than the first
+  bool fallback = false;                 ///< the answer is of another target than the first
   Usage usage;                           ///< of all its attempts
   std::optional<NanoUsd> cost;           ///< of all its attempts; empty: partly at an unknown price
   NanoUsd saved = 0;                     ///< what the cache or joining saved

@@ -1,0 +1,121 @@
+// A call arrives: the cache, single flight, the first provider of its chain. Or it leaves early.
+#include <algorithm>
+
+#include "engine_impl.hpp"
+
+namespace llmcore {
+
+bool Engine::Impl::well_formed(const Submit& submit) {
+  constexpr std::size_t kMostTargets = 16;
+  constexpr std::int64_t kMostTokens = std::int64_t{1} << 53;
+  if (submit.targets.empty() || submit.targets.size() > kMostTargets) return false;
+  if (submit.deadline < 0) return false;
+  return std::all_of(submit.targets.begin(), submit.targets.end(), [](const Target& target) {
+    const auto sane = [](std::int64_t n) { return n >= 0 && n <= kMostTokens; };
+    return !target.provider.empty() && sane(target.input_tokens) && sane(target.output_tokens) && sane(target.images);
+  });
+}
+
+void Engine::Impl::admit(Call& call) {
+  if (call.submit.key) {
+    if (const Cached* hit = cache_.get(*call.submit.key, now_)) {
+      Finish answer;
+      answer.source = Source::cache;
+      answer.payload = hit->payload;
+      answer.saved = hit->cost;
+      finish(call, std::move(answer));
+      return;
+    }
+    const auto leader = leaders_.find(*call.submit.key);
+    if (leader != leaders_.end()) {
+      follow(call, calls_.at(leader->second));
+      return;
+    }
+    leaders_.emplace(*call.submit.key, call.id);
+    call.leads = true;
+  }
+  enter_target(call);
+}
+
+void Engine::Impl::follow(Call& call, Call& leader) {
+  ++joined_;
+  ++following_;
+  call.state = State::following;
+  call.leader = leader.id;
+  leader.followers.push_back(call.id);
+  arm(call, call.deadline_at);
+}
+
+void Engine::Impl::enter_target(Call& call) {
+  call.state = State::arriving;
+  call.attempts_here = 0;
+  call.lane = nullptr;
+  if (call.at().always_answers) {
+    send(call, nullptr);
+    return;
+  }
+  Lane& lane = lane_of(call.submit.tenant, call.at().provider);
+  lane.provider->recovery.call_arrived();
+  // An unwell provider is passed by while there is another one; without one, the call waits for it to recover.
+  if (call.has_next() && lane.provider->recovery.ready_at(now_) > now_) {
+    fail_over(call, Outcome::exhausted);
+    return;
+  }
+  if (over_budget(call)) return;
+  const RequestQueue::Admission admission = lane.queue.push(call.id, call.submit.priority, call.deadline_at, now_);
+  if (admission != RequestQueue::Admission::accepted) {
+    const Instant ready = lane.limiter.ready_at(add_saturated(call.at().input_tokens, call.at().output_tokens), now_);
+    give_up(call, Outcome::queue_full, ready == kNever ? 0 : ready - now_);
+    return;
+  }
+  call.state = State::queued;
+  call.lane = &lane;
+  call.waiting_since = now_;
+  touch(lane);
+}
+
+void Engine::Impl::cancel(const Cancel& input) {
+  const auto found = calls_.find(input.call);
+  if (found == calls_.end()) {
+    ++late_;
+    return;
+  }
+  Call& call = found->second;
+  leave(call);
+  Finish over;
+  over.outcome = Outcome::cancelled;
+  finish(call, std::move(over));
+}
+
+// Takes a call out of wherever it stands and gives back what it holds there.
+void Engine::Impl::leave(Call& call) {
+  switch (call.state) {
+    case State::arriving: break;
+    case State::queued:
+      call.lane->queue.remove(call.id);
+      touch(*call.lane);
+      call.queued += now_ - call.waiting_since;
+      break;
+    case State::backing_off:
+      --backing_off_;
+      --call.lane->backing_off;
+      call.queued += now_ - call.waiting_since;
+      break;
+    case State::following: {
+      --following_;
+      call.queued += now_ - call.waiting_since;
+      std::vector<CallId>& followers = calls_.at(call.leader).followers;
+      followers.erase(std::find(followers.begin(), followers.end(), call.id));
+      break;
+    }
+    case State::in_flight:
+      emit(Abort{call.id, call.attempt});
+      if (call.lane != nullptr) call.lane->provider->recovery.abandoned(call.probe);
+      close_attempt(call, Outcome::cancelled, Usage{}, nullptr, 0);
+      break;
+  }
+  call.state = State::arriving;
+  arm(call, kNever);
+}
+
+}  // namespace llmcore

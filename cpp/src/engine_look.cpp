@@ -1,0 +1,120 @@
+// Statistics, the state hash, and the invariants in words.
+#include "engine_impl.hpp"
+
+namespace llmcore {
+
+EngineStats Engine::Impl::stats() const {
+  EngineStats all;
+  all.submitted = static_cast<std::int64_t>(next_call_ - 1);
+  all.finished = finished_;
+  all.outcomes = outcomes_;
+  all.in_flight = in_flight_;
+  all.backing_off = backing_off_;
+  all.following = following_;
+  all.attempts = attempts_;
+  all.retries = retries_;
+  all.failovers = failovers_;
+  all.joined = joined_;
+  all.late = late_;
+  all.clock_regressions = clock_regressions_;
+  all.cache = cache_.stats();
+  all.reserved_nano_usd = budget_.reserved();
+  all.budgets = budget_.accounts();
+  all.lanes.reserve(lanes_.size());
+  for (const auto& [key, lane] : lanes_) {
+    all.lanes.push_back(LaneStats{lane.tenant, lane.provider_name, lane.limiter.stats(), lane.queue.stats()});
+    all.queued += lane.queue.size();
+    all.reserved_requests += lane.limiter.stats().in_flight;
+    all.reserved_tokens += lane.limiter.stats().reserved_tokens;
+  }
+  all.providers.reserve(providers_.size());
+  for (const auto& [name, provider] : providers_)
+    all.providers.push_back(ProviderStats{name, provider.recovery.stats()});
+  return all;
+}
+
+std::uint64_t Engine::Impl::state_hash() const {
+  std::uint64_t hash = mix64(actions_hash_, next_call_);
+  for (const std::uint64_t word : rng_.state()) hash = mix64(hash, word);
+  for (const std::int64_t count : {finished_, in_flight_, backing_off_, following_, attempts_, late_, joined_}) {
+    hash = mix64(hash, static_cast<std::uint64_t>(count));
+  }
+  for (const auto& [key, lane] : lanes_) hash = mix64(mix64(hash, lane.limiter.state_hash()), lane.queue.state_hash());
+  for (const auto& [name, provider] : providers_) hash = mix64(hash, provider.recovery.state_hash());
+  hash = mix64(hash, budget_.state_hash());
+  const ResponseCacheStats cache = cache_.stats();
+  for (const std::int64_t count : {cache.hits, cache.misses, cache.evictions, cache.entries, cache.bytes}) {
+    hash = mix64(hash, static_cast<std::uint64_t>(count));
+  }
+  return hash;
+}
+
+std::string Engine::Impl::check() const {
+  const auto say = [](std::string what) { return what; };
+  std::int64_t queued = 0;
+  std::int64_t flying = 0;
+  std::int64_t backing_off = 0;
+  std::int64_t following = 0;
+  std::int64_t leading = 0;
+  for (const auto& [id, call] : calls_) {
+    const std::string name = "call " + std::to_string(id);
+    if (call.leads) ++leading;
+    if (call.armed != kNever && call_timers_.count({call.armed, id}) == 0) return say(name + " lost its timer");
+    switch (call.state) {
+      case State::arriving: return say(name + " is in no state between inputs");
+      case State::queued:
+        ++queued;
+        if (call.lane == nullptr || !call.lane->queue.contains(id)) return say(name + " waits in no queue");
+        break;
+      case State::in_flight:
+        ++flying;
+        if (call.armed == kNever) return say(name + " is in flight without a deadline");
+        break;
+      case State::backing_off:
+        ++backing_off;
+        if (call.armed == kNever) return say(name + " backs off without a timer");
+        break;
+      case State::following: {
+        ++following;
+        const auto leader = calls_.find(call.leader);
+        if (leader == calls_.end() || !leader->second.leads) return say(name + " follows nobody");
+        break;
+      }
+    }
+  }
+  if (flying != in_flight_) return say("calls in flight and their count differ");
+  if (backing_off != backing_off_) return say("calls backing off and their count differ");
+  if (following != following_) return say("calls following and their count differ");
+  if (attempts_ != closed_ + in_flight_) return say("attempts sent are not those closed and those in flight");
+  if (static_cast<std::int64_t>(next_call_ - 1) != finished_ + static_cast<std::int64_t>(calls_.size())) {
+    return say("calls submitted are not those finished and those known");
+  }
+  if (leading != static_cast<std::int64_t>(leaders_.size())) return say("leaders and their index differ");
+
+  std::int64_t waiting = 0;
+  std::int64_t slots = 0;
+  std::int64_t reserved_tokens = 0;
+  for (const auto& [key, lane] : lanes_) {
+    const RateLimiter::Stats limits = lane.limiter.stats();
+    waiting += lane.queue.size();
+    slots += limits.in_flight;
+    reserved_tokens += limits.reserved_tokens;
+    if (limits.in_flight != lane.in_flight) return say("lane " + lane.provider_name + " holds slots of no call");
+    if (limits.reserved_tokens < 0) return say("lane " + lane.provider_name + " reserves less than nothing");
+    if (lane.armed == kNever && lane.queue.next_expiry() != kNever) {
+      return say("lane " + lane.provider_name + " would miss an expiry");
+    }
+  }
+  if (waiting != queued) return say("calls queued and the queues differ");
+  if (slots > in_flight_) return say("more slots are held than calls are in flight");
+  if (in_flight_ == 0 && (slots != 0 || reserved_tokens != 0 || budget_.reserved() != 0)) {
+    return say("something is reserved while nothing is in flight");
+  }
+  for (const Budget::Account& account : budget_.accounts()) {
+    if (account.reserved < 0) return say("account " + account.scope + " reserves less than nothing");
+  }
+  if (!dirty_.empty()) return say("a lane has news that nobody looked at");
+  return {};
+}
+
+}  // namespace llmcore

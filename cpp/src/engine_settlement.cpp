@@ -1,0 +1,258 @@
+// An attempt ends, a call ends: what it cost, what is remembered, what happens next.
+#include <algorithm>
+
+#include "engine_impl.hpp"
+
+namespace llmcore {
+
+// The call whose open attempt this is, or nothing (counted) if the attempt is over.
+Engine::Impl::Call* Engine::Impl::in_flight(AttemptId attempt) {
+  const auto found = calls_.find(call_of(attempt));
+  if (found != calls_.end() && found->second.state == State::in_flight && found->second.attempt == attempt) {
+    return &found->second;
+  }
+  ++late_;
+  return nullptr;
+}
+
+void Engine::Impl::streaming(const Streaming& input) {
+  Call* call = in_flight(input.attempt);
+  if (call == nullptr || call->streaming) return;
+  call->streaming = true;
+  if (call->first_token_at == 0) call->first_token_at = now_;
+}
+
+void Engine::Impl::replied(const Replied& input) {
+  Call* call = in_flight(input.attempt);
+  if (call == nullptr) return;
+  if (call->lane != nullptr) {
+    call->lane->provider->recovery.succeeded(call->probe);
+    touch_all(*call->lane->provider);
+  }
+  const Usage usage = input.usage.valid() ? input.usage : Usage{};
+  close_attempt(*call, Outcome::ok, usage, input.price.get(), 0);
+  if (call->submit.key && input.payload && call->target == 0) {
+    cache_.put(*call->submit.key, Cached{input.payload, call->cost.value_or(0)}, input.payload->size(), now_);
+  }
+  Finish answer;
+  answer.source = Source::provider;
+  answer.payload = input.payload;
+  finish(*call, std::move(answer));
+}
+
+void Engine::Impl::failed(const Failed& input) {
+  Call* call = in_flight(input.attempt);
+  if (call == nullptr) return;
+  const Outcome outcome = input.outcome == Outcome::ok ? Outcome::server_error : input.outcome;
+  const Duration retry_after = std::max<Duration>(input.retry_after, 0);
+  if (call->lane != nullptr) {
+    ErrorRecovery& recovery = call->lane->provider->recovery;
+    if (outcome == Outcome::cancelled) {
+      recovery.abandoned(call->probe);
+    } else if (counts_against_health(outcome)) {
+      recovery.failed(call->probe, now_);
+    } else {
+      recovery.succeeded(call->probe);
+    }
+    touch_all(*call->lane->provider);
+  }
+  const Usage usage = input.usage.valid() ? input.usage : Usage{};
+  close_attempt(*call, outcome, usage, input.price.get(), retry_after);
+  after_failure(*call, outcome, input.should_retry, retry_after);
+}
+
+// Gives back slot, tokens and money, and writes the attempt down. The call is in flight before and in no state after.
+void Engine::Impl::close_attempt(Call& call, Outcome outcome, const Usage& usage, const PriceCard* price,
+                                 Duration retry_after) {
+  const Target& target = call.at();
+  const bool used = outcome == Outcome::ok || usage != Usage{};
+  std::optional<NanoUsd> cost = 0;
+  if (used && !target.always_answers) {
+    const PriceCard* card = price != nullptr ? price : target.price.get();
+    cost = card != nullptr ? cost_of(*card, usage) : std::nullopt;
+  }
+
+  AttemptRecord record;
+  record.call = call.id;
+  record.attempt = call.attempt;
+  record.number = call.attempts;
+  record.target = call.target;
+  record.provider = target.provider;
+  record.model = target.model;
+  record.outcome = outcome;
+  record.usage = usage;
+  record.cost = cost;
+  record.started = call.sent_wall;
+  record.latency = now_ - call.sent_at;
+  record.retry_after = retry_after;
+  emit(Record{call.id, std::move(record)});
+
+  --in_flight_;
+  ++closed_;
+  if (Lane* lane = call.lane; lane != nullptr) {
+    --lane->in_flight;
+    lane->limiter.settle(call.reserved, usage.total_tokens(), now_);
+    touch(*lane);
+    if (!budget_.rules().empty()) {
+      // An answer whose cost cannot be told is charged what was set aside for it: a limit errs on the safe side.
+      for (BudgetAlert& alert : budget_.settle(call.money, cost.value_or(call.money.amount), wall_)) {
+        emit(Record{call.id, std::move(alert)});
+      }
+    }
+  }
+  call.reserved = {};
+  call.money = {};
+  call.usage += usage;
+  if (call.cost && cost) {
+    call.cost = add_saturated(*call.cost, *cost);
+  } else {
+    call.cost.reset();
+  }
+  if (outcome != Outcome::ok) call.last_failure = outcome;
+  call.state = State::arriving;
+  arm(call, kNever);
+}
+
+void Engine::Impl::after_failure(Call& call, Outcome outcome, std::optional<bool> should_retry, Duration retry_after) {
+  Lane* lane = call.lane;
+  // The user has seen a part of the answer: nothing is repeated behind his back. And what an always-answering target cannot do, no
+  // other can.
+  if (call.streaming || lane == nullptr || outcome == Outcome::cancelled) {
+    Finish over;
+    over.outcome = outcome;
+    finish(call, std::move(over));
+    return;
+  }
+  touch_all(*lane->provider);
+  const Verdict verdict = lane->provider->recovery.advise(outcome, should_retry, retry_after, call.attempts_here, now_);
+  if (outcome == Outcome::rate_limited || verdict == Verdict::retry) {
+    const Duration delay = std::max(backoff_.delay(call.attempts_here - 1, rng_), retry_after);
+    const Instant next = add_saturated(now_, delay);
+    if (outcome == Outcome::rate_limited) lane->limiter.pause_until(next);
+    if (verdict == Verdict::retry && next < call.deadline_at) {
+      ++backing_off_;
+      ++lane->backing_off;
+      call.state = State::backing_off;
+      call.waiting_since = now_;
+      arm(call, next);
+      return;
+    }
+  }
+  if (verdict == Verdict::stop) {
+    give_up(call, outcome, retry_after);
+  } else if (now_ >= call.deadline_at || !call.has_next()) {
+    give_up(call, outcome, retry_after);
+  } else {
+    fail_over(call, outcome);
+  }
+}
+
+void Engine::Impl::fail_over(Call& call, Outcome outcome) {
+  if (!call.has_next()) {
+    give_up(call, outcome);
+    return;
+  }
+  ++failovers_;
+  ++call.target;
+  enter_target(call);
+}
+
+// The call has no answer from here. If its chain ends in a target that always answers, and the request itself was not at fault, that
+// one answers; otherwise it is over.
+void Engine::Impl::give_up(Call& call, Outcome outcome, Duration retry_hint, std::optional<BudgetRefusal> refusal) {
+  const bool own_fault =
+      verdict_of(outcome) == Verdict::stop && outcome != Outcome::queue_full && outcome != Outcome::queue_timeout;
+  if (!own_fault && !call.submit.targets.empty()) {
+    const auto last = static_cast<std::uint32_t>(call.submit.targets.size() - 1);
+    if (call.target < last && call.submit.targets[last].always_answers) {
+      ++failovers_;
+      call.target = last;
+      enter_target(call);
+      return;
+    }
+  }
+  Finish over;
+  // "No provider could be tried" is not the reason when one was tried.
+  over.outcome = outcome == Outcome::exhausted && call.attempts > 0 ? call.last_failure : outcome;
+  over.retry_hint = retry_hint;
+  over.refusal = std::move(refusal);
+  finish(call, std::move(over));
+}
+
+// Ends the call: fills in what it knows, tells the followers, forgets it.
+void Engine::Impl::finish(Call& call, Finish over) {
+  LLMCORE_ASSERT(call.state == State::arriving);
+  over.call = call.id;
+  over.target = call.target;
+  over.attempts = call.attempts;
+  over.fallback = over.fallback || (over.source == Source::provider && call.target > 0);
+  if (over.provider.empty() && call.target < call.submit.targets.size()) {
+    over.provider = call.at().provider;
+    over.model = call.at().model;
+  }
+  over.usage = call.usage;
+  over.cost = call.cost;
+  over.latency = now_ - call.submitted_at;
+  over.queued = call.queued;
+  over.first_token = call.first_token_at == 0 ? 0 : call.first_token_at - call.submitted_at;
+
+  UsageSample sample;
+  sample.model = over.model;
+  sample.call_type = call.submit.call_type;
+  sample.outcome = over.outcome;
+  sample.cache_hit = over.source == Source::cache || over.source == Source::joined;
+  sample.attempts = over.attempts;
+  sample.usage = over.usage;
+  sample.cost = over.cost;
+  sample.saved = over.saved;
+  sample.latency = over.latency;
+  tracker_.record(sample, wall_);
+
+  ++finished_;
+  ++outcomes_[static_cast<std::size_t>(over.outcome)];
+  arm(call, kNever);
+  if (call.leads) {
+    leaders_.erase(*call.submit.key);
+    finish_followers(call, over);
+  }
+  const CallId id = call.id;
+  emit(std::move(over));
+  calls_.erase(id);
+}
+
+// Followers of an answered call get its answer. Otherwise the next of them leads, and the rest follow it.
+void Engine::Impl::finish_followers(Call& leader, const Finish& over) {
+  std::vector<CallId> followers = std::move(leader.followers);
+  leader.followers.clear();
+  if (followers.empty()) return;
+  if (over.outcome == Outcome::ok && over.payload) {
+    for (const CallId id : followers) {
+      Call& follower = calls_.at(id);
+      --following_;
+      follower.state = State::arriving;
+      follower.queued += now_ - follower.waiting_since;
+      Finish answer;
+      answer.source = Source::joined;
+      answer.provider = over.provider;
+      answer.model = over.model;
+      answer.fallback = over.fallback;
+      answer.payload = over.payload;
+      answer.saved = over.cost.value_or(0);
+      finish(follower, std::move(answer));
+    }
+    return;
+  }
+  Call& next = calls_.at(followers.front());
+  --following_;
+  next.state = State::arriving;
+  next.queued += now_ - next.waiting_since;
+  next.leader = 0;
+  next.leads = true;
+  next.followers.assign(followers.begin() + 1, followers.end());
+  for (const CallId id : next.followers) calls_.at(id).leader = next.id;
+  leaders_.emplace(*next.submit.key, next.id);
+  arm(next, kNever);
+  enter_target(next);
+}
+
+}  // namespace llmcore
