@@ -1,5 +1,8 @@
 // How long to wait before the next attempt: base x 2^attempt, jittered, capped last.
 //
+// Growth stops at the cap before the jitter too; otherwise jitter would vanish as soon as base x 2^attempt outgrows the cap, and
+// everyone who waits that long would come back at the same instant.
+//
 // Immutable after construction; the random numbers are the caller's. Thread-safe as long as each thread brings its own
 // Rng. O(1), integers only: delays are the same on every platform for the same seed.
 #pragma once
@@ -13,7 +16,7 @@ namespace llmcore {
 
 enum class Jitter : std::uint8_t {
   none,
-  proportional,  ///< uniform in delay x [1 - f, 1 + f]
+  proportional,  ///< uniform in delay x [1 - f, 1 + f], as far as the cap allows
   full,          ///< uniform in [0, delay]
 };
 
