@@ -46,7 +46,7 @@ Duration Backoff::delay(std::int64_t attempt, Rng& rng) const noexcept {
     case Jitter::proportional: break;
   }
   const auto spread = static_cast<Duration>(Int128{wait} * config_.jitter_permille / kPermille);
-  return std::min(rng.between(wait - spread, add_saturated(wait, spread)), config_.cap);
+  return rng.between(wait - spread, std::min(add_saturated(wait, spread), config_.cap));
 }
 
 }  // namespace llmcore

@@ -95,13 +95,15 @@ TEST(Backoff, StillSpreadsTheHerdAtTheCap) {
   Rng rng(5);
   const Backoff proportional(make(kSecond, 10 * kSecond, Jitter::proportional, 250));
   const Backoff full(make(kSecond, 10 * kSecond, Jitter::full));
-  int below_cap = 0;
+  int in_lower_half = 0;
   int below_half = 0;
   for (int i = 0; i < 1'000; ++i) {
-    below_cap += proportional.delay(40, rng) < 10 * kSecond ? 1 : 0;
+    const Duration delay = proportional.delay(40, rng);
+    ASSERT_GE(delay, 7'500 * kMillisecond);
+    in_lower_half += delay < 8'750 * kMillisecond ? 1 : 0;
     below_half += full.delay(40, rng) < 5 * kSecond ? 1 : 0;
   }
-  EXPECT_NEAR(below_cap, 500, 80);
+  EXPECT_NEAR(in_lower_half, 500, 80);
   EXPECT_NEAR(below_half, 500, 80);
 }
 
