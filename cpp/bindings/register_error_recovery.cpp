@@ -1,0 +1,95 @@
+#include <memory>
+
+#include "bindings.hpp"
+#include "llmcore/error_recovery.hpp"
+#include "locked.hpp"
+
+namespace llmcore::bindings {
+
+void register_error_recovery(py::module_& m) {
+  py::native_enum<Verdict>(m, "Verdict", "enum.IntEnum")
+      .value("RETRY", Verdict::retry)
+      .value("FAIL_OVER", Verdict::fail_over)
+      .value("STOP", Verdict::stop)
+      .finalize();
+  py::native_enum<Health>(m, "Health", "enum.IntEnum")
+      .value("HEALTHY", Health::healthy)
+      .value("DEGRADED", Health::degraded)
+      .value("PROBING", Health::probing)
+      .finalize();
+  m.def("verdict_of", &verdict_of, py::arg("outcome"), py::arg("should_retry") = py::none());
+  m.def("counts_against_health", &counts_against_health, py::arg("outcome"));
+
+  py::class_<ErrorRecoveryConfig>(m, "ErrorRecoveryConfig")
+      .def(py::init<>())
+      .def_readwrite("max_attempts", &ErrorRecoveryConfig::max_attempts)
+      .def_readwrite("retry_after_cap", &ErrorRecoveryConfig::retry_after_cap)
+      .def_readwrite("breaker_errors", &ErrorRecoveryConfig::breaker_errors)
+      .def_readwrite("cooldown", &ErrorRecoveryConfig::cooldown)
+      .def_readwrite("retry_percent", &ErrorRecoveryConfig::retry_percent)
+      .def_readwrite("retries_per_second", &ErrorRecoveryConfig::retries_per_second);
+
+  using Recovery = Locked<ErrorRecovery>;
+  using At = std::optional<Instant>;
+  py::class_<Recovery>(m, "ErrorRecovery")
+      .def(py::init([](const ErrorRecoveryConfig& config, const At& now) {
+             return std::make_unique<Recovery>(config, instant_or_now(now));
+           }),
+           py::arg("config") = ErrorRecoveryConfig{}, py::arg("now") = py::none())
+      .def("call_arrived", [](Recovery& self) { self.with([](ErrorRecovery& r) { r.call_arrived(); }); })
+      .def(
+          "ready_at",
+          [](Recovery& self, const At& now) -> std::optional<Instant> {
+            const Instant at = self.with([&](ErrorRecovery& r) { return r.ready_at(instant_or_now(now)); });
+            return at == kNever ? std::nullopt : std::optional(at);
+          },
+          py::arg("now") = py::none())
+      .def(
+          "sent",
+          [](Recovery& self, const At& now) {
+            return self.with([&](ErrorRecovery& r) { return r.sent(instant_or_now(now)); });
+          },
+          py::arg("now") = py::none())
+      .def(
+          "succeeded", [](Recovery& self, bool probe) { self.with([&](ErrorRecovery& r) { r.succeeded(probe); }); },
+          py::arg("probe") = false)
+      .def(
+          "failed",
+          [](Recovery& self, bool probe, const At& now) {
+            self.with([&](ErrorRecovery& r) { r.failed(probe, instant_or_now(now)); });
+          },
+          py::arg("probe") = false, py::arg("now") = py::none())
+      .def(
+          "abandoned", [](Recovery& self, bool probe) { self.with([&](ErrorRecovery& r) { r.abandoned(probe); }); },
+          py::arg("probe") = false)
+      .def(
+          "advise",
+          [](Recovery& self, Outcome outcome, std::int64_t attempts, std::optional<bool> should_retry,
+             Duration retry_after, const At& now) {
+            return self.with([&](ErrorRecovery& r) {
+              return r.advise(outcome, should_retry, retry_after, attempts, instant_or_now(now));
+            });
+          },
+          py::arg("outcome"), py::arg("attempts"), py::arg("should_retry") = py::none(), py::arg("retry_after") = 0,
+          py::arg("now") = py::none())
+      .def(
+          "health",
+          [](Recovery& self, const At& now) {
+            return self.with([&](ErrorRecovery& r) { return r.health(instant_or_now(now)); });
+          },
+          py::arg("now") = py::none())
+      .def("stats", [](Recovery& self) {
+        const ErrorRecovery::Stats s = self.with([](ErrorRecovery& r) { return r.stats(); });
+        py::dict d;
+        d["consecutive_errors"] = s.consecutive_errors;
+        d["errors"] = s.errors;
+        d["successes"] = s.successes;
+        d["calls"] = s.calls;
+        d["retries"] = s.retries;
+        d["retries_refused"] = s.retries_refused;
+        d["breaker_opened"] = s.breaker_opened;
+        return d;
+      });
+}
+
+}  // namespace llmcore::bindings

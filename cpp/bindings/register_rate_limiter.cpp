@@ -1,0 +1,99 @@
+#include <memory>
+
+#include "bindings.hpp"
+#include "llmcore/rate_limiter.hpp"
+#include "locked.hpp"
+
+namespace llmcore::bindings {
+
+void register_rate_limiter(py::module_& m) {
+  py::class_<RateLimiterConfig>(m, "RateLimiterConfig")
+      .def(py::init([](std::int64_t requests_per_minute, std::int64_t tokens_per_minute, std::int64_t max_in_flight,
+                       bool minute_burst) {
+             return RateLimiterConfig{requests_per_minute, tokens_per_minute, max_in_flight, minute_burst};
+           }),
+           py::arg("requests_per_minute") = 60, py::arg("tokens_per_minute") = 0, py::arg("max_in_flight") = 0,
+           py::arg("minute_burst") = true)
+      .def_readwrite("requests_per_minute", &RateLimiterConfig::requests_per_minute)
+      .def_readwrite("tokens_per_minute", &RateLimiterConfig::tokens_per_minute)
+      .def_readwrite("max_in_flight", &RateLimiterConfig::max_in_flight)
+      .def_readwrite("minute_burst", &RateLimiterConfig::minute_burst);
+
+  py::class_<RateObservation>(m, "RateObservation")
+      .def(py::init([](std::optional<std::int64_t> remaining_requests, std::optional<std::int64_t> remaining_tokens,
+                       Duration requests_reset, Duration tokens_reset) {
+             return RateObservation{remaining_requests, remaining_tokens, requests_reset, tokens_reset};
+           }),
+           py::arg("remaining_requests") = py::none(), py::arg("remaining_tokens") = py::none(),
+           py::arg("requests_reset") = 0, py::arg("tokens_reset") = 0)
+      .def_readonly("remaining_requests", &RateObservation::remaining_requests)
+      .def_readonly("remaining_tokens", &RateObservation::remaining_tokens)
+      .def_readonly("requests_reset", &RateObservation::requests_reset)
+      .def_readonly("tokens_reset", &RateObservation::tokens_reset);
+
+  py::class_<RateLimiter::Reservation>(m, "RateReservation")
+      .def_readonly("requests", &RateLimiter::Reservation::requests)
+      .def_readonly("tokens", &RateLimiter::Reservation::tokens);
+
+  using Limiter = Locked<RateLimiter>;
+  using At = std::optional<Instant>;
+  py::class_<Limiter>(m, "RateLimiter")
+      .def(py::init([](const RateLimiterConfig& config, const At& now) {
+             return std::make_unique<Limiter>(config, instant_or_now(now));
+           }),
+           py::arg("config") = RateLimiterConfig{}, py::arg("now") = py::none())
+      .def(
+          "try_acquire",
+          [](Limiter& self, std::int64_t n, const At& now) {
+            return self.with([&](RateLimiter& r) { return r.try_acquire(n, instant_or_now(now)); });
+          },
+          py::arg("n") = 1, py::arg("now") = py::none())
+      .def(
+          "time_until",
+          [](Limiter& self, std::int64_t n, const At& now) {
+            return self.with([&](RateLimiter& r) { return r.time_until(n, instant_or_now(now)); });
+          },
+          py::arg("n") = 1, py::arg("now") = py::none())
+      .def(
+          "reserve",
+          [](Limiter& self, std::int64_t tokens, const At& now) {
+            return self.with([&](RateLimiter& r) { return r.reserve(tokens, instant_or_now(now)); });
+          },
+          py::arg("tokens") = 0, py::arg("now") = py::none())
+      .def(
+          "settle",
+          [](Limiter& self, const RateLimiter::Reservation& reservation, std::int64_t actual_tokens, const At& now) {
+            self.with([&](RateLimiter& r) { r.settle(reservation, actual_tokens, instant_or_now(now)); });
+          },
+          py::arg("reservation"), py::arg("actual_tokens"), py::arg("now") = py::none())
+      .def(
+          "refund",
+          [](Limiter& self, const RateLimiter::Reservation& reservation, const At& now) {
+            self.with([&](RateLimiter& r) { r.refund(reservation, instant_or_now(now)); });
+          },
+          py::arg("reservation"), py::arg("now") = py::none())
+      .def(
+          "pause_until", [](Limiter& self, Instant until) { self.with([&](RateLimiter& r) { r.pause_until(until); }); },
+          py::arg("until"))
+      .def(
+          "observe",
+          [](Limiter& self, const RateObservation& observation, const At& now) {
+            self.with([&](RateLimiter& r) { r.observe(observation, instant_or_now(now)); });
+          },
+          py::arg("observation"), py::arg("now") = py::none())
+      .def("stats", [](Limiter& self) {
+        const RateLimiter::Stats s = self.with([](RateLimiter& r) { return r.stats(); });
+        py::dict d;
+        d["admitted"] = s.admitted;
+        d["denied"] = s.denied;
+        d["in_flight"] = s.in_flight;
+        d["reserved_tokens"] = s.reserved_tokens;
+        d["available_requests"] = s.available_requests;
+        d["available_tokens"] = s.available_tokens;
+        d["pauses"] = s.pauses;
+        d["paused_until"] = s.paused_until;
+        return d;
+      });
+}
+
+}  // namespace llmcore::bindings
