@@ -2,13 +2,22 @@
 //
 // A rule holds a limit for a scope and a period. The worst case of a call is reserved in every matching rule before it is sent
 // and settled to its real cost after: admitted only if spent + reserved + worst case <= limit in all of them (P5).
-// Externally synchronised. Each operation is O(rules that match x log accounts).
+//
+// When a period turns, what was spent and told is forgotten; reservations stay and are settled in the period of their settling. A
+// wall clock that goes back never opens an old period again. An account with nothing in it is not kept, so memory is bounded by the
+// accounts used in a period.
+//
+// Externally synchronised. Each operation is O(rules x log accounts), and once more O(accounts of a rule) when its period turns.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,21 +28,22 @@ namespace llmcore {
 enum class Period : std::uint8_t { hour, day, month, total };
 
 [[nodiscard]] std::string_view to_string(Period period) noexcept;
-/// Number of the period that `wall` falls in (UTC): hours or days since the epoch, months since year 0, 0 for total.
+/// Number of the period that `wall` falls in (UTC): hours or days since the Unix epoch, months since January of year 0, 0 for total.
 [[nodiscard]] std::int64_t period_index(Period period, WallTime wall) noexcept;
 
 struct BudgetRule {
-  /// "global", "key=value" (user=alice), or "key=*": an account of its own for each value of the key.
+  /// "global", "key=value" (user=alice), or "key=*": an account of its own for each value of the key. A value may hold '='.
   std::string scope = "global";
   Period period = Period::total;
   NanoUsd limit = 0;
-  std::vector<std::int64_t> alert_percent{50, 80, 100};  ///< alerts when spent reaches so much of the limit; ascending
+  /// Alerts when spent reaches so much of the limit, each once per period. Ascending, from 1; more than 100 is allowed.
+  std::vector<std::int64_t> alert_percent{50, 80, 100};
 
   /// Empty when usable, otherwise what is wrong with it.
   [[nodiscard]] std::string problem() const;
 };
 
-/// What a call is charged to: ("user", "alice"), ("model", "gpt-4o"), ...
+/// What a call is charged to: ("user", "alice"), ("model", "gpt-4o"), ... A key with several values is charged to each of them.
 using Scopes = std::vector<std::pair<std::string, std::string>>;
 
 struct BudgetAlert {
@@ -59,7 +69,7 @@ struct BudgetRefusal {
 
 class Budget {
  public:
-  /// Money set aside in the accounts of the matching rules. Must be settled or released exactly once.
+  /// Money set aside in the accounts of the matching rules. Must be settled or released exactly once, with the budget it came from.
   struct Reservation {
     NanoUsd amount = 0;
     std::vector<std::pair<std::size_t, std::string>> accounts;  // (rule, scope)
@@ -84,35 +94,38 @@ class Budget {
   /// rule that watches these scopes.
   [[nodiscard]] std::optional<BudgetRefusal> refusal(const Scopes& scopes, std::optional<NanoUsd> worst_case,
                                                      WallTime wall);
-  /// Sets `worst_case` aside in every matching rule. Call refusal() first: this does not ask.
+  /// Sets `worst_case` (negative counts as 0) aside in every matching rule. Call refusal() first: this does not ask.
   [[nodiscard]] Reservation reserve(const Scopes& scopes, NanoUsd worst_case, WallTime wall);
-  /// The call is over and cost `actual`: the reservation ends, the cost is spent (in the period of now), thresholds that were reached are
-  /// returned, each once per period.
+  /// The call is over and cost `actual` (negative counts as 0): the reservation ends, the cost is spent in the period of now, and the
+  /// thresholds that it reached are returned, by rule and ascending.
   std::vector<BudgetAlert> settle(const Reservation& reservation, NanoUsd actual, WallTime wall);
   /// The call was never sent: the reservation ends, nothing is spent.
   void release(const Reservation& reservation);
 
-  /// Every account with something in it, by rule and scope.
+  /// Every account with something in it, by rule and scope, as of the newest time that was handed in.
   [[nodiscard]] std::vector<Account> accounts() const;
-  /// Sum of what is reserved, each reservation counted once per rule that holds it.
-  [[nodiscard]] NanoUsd reserved() const noexcept { return reserved_; }
+  /// Sum of what is reserved, each reservation counted once per account that holds it. O(accounts).
+  [[nodiscard]] NanoUsd reserved() const noexcept;
   [[nodiscard]] const std::vector<BudgetRule>& rules() const noexcept { return rules_; }
   [[nodiscard]] std::uint64_t state_hash() const noexcept;
 
  private:
   struct Book {
-    std::int64_t period_index = 0;
     NanoUsd spent = 0;
     NanoUsd reserved = 0;
     std::size_t alerted = 0;  // thresholds of this period already told
   };
-  [[nodiscard]] std::optional<std::string> account_of(const BudgetRule& rule, const Scopes& scopes) const;
-  Book& open(std::size_t rule, const std::string& scope, WallTime wall);
-  void turn(std::size_t rule, Book& book, WallTime wall) const noexcept;
+  /// The accounts of one rule. They share a period, so that one that is opened while the clock is behind joins the others.
+  struct Ledger {
+    std::int64_t period_index = 0;
+    std::map<std::string, Book, std::less<>> books;  // by scope; none is empty
+  };
+  void turn(WallTime wall);
+  void tell(std::size_t rule, const std::string& scope, Book& book, std::vector<BudgetAlert>& alerts) const;
 
   std::vector<BudgetRule> rules_;
-  std::vector<std::map<std::string, Book, std::less<>>> books_;  // per rule, by scope
-  NanoUsd reserved_ = 0;
+  std::vector<Ledger> ledgers_;                             // per rule
+  WallTime newest_ = std::numeric_limits<WallTime>::min();  // that any call has had
 };
 
 }  // namespace llmcore
