@@ -1,7 +1,7 @@
 // Usage and cost per model x call type x hour, and in all.
 //
-// Externally synchronised. record: O(log keys). Keys older than the retention are folded away when the hour turns, so memory is bounded by
-// keys in use x hours kept.
+// Sums are held at the ends of their range instead of wrapping. Externally synchronised. record: O(log keys). Hours older than the
+// retention are dropped when a newer hour begins (the totals keep what was in them), so memory is bounded by keys x hours kept.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ struct UsageTotals {
   void merge(const UsageTotals& other);
 };
 
-/// One finished call, as the tracker sees it.
+/// One finished call, as the tracker sees it. The views need to live no longer than the call of record().
 struct UsageSample {
   std::string_view model;
   std::string_view call_type;
@@ -40,16 +40,18 @@ struct UsageSample {
   bool cache_hit = false;
   std::int64_t attempts = 0;
   Usage usage;
-  std::optional<NanoUsd> cost;
+  std::optional<NanoUsd> cost;  ///< empty: unknown, or nothing to price
   NanoUsd saved = 0;
   Duration latency = 0;
 };
 
 class TokenTracker {
  public:
-  /// `hours_kept`: how many hours stay apart before they are folded into the totals alone; >= 1.
+  /// `hours_kept`: how many hours, the newest included, stay apart before they are in the totals alone. Throws std::invalid_argument
+  /// when it is less than 1.
   explicit TokenTracker(std::int64_t hours_kept = 48);
 
+  /// Counts the call in the hour of `wall`; in the totals alone when that hour is no longer kept.
   void record(const UsageSample& sample, WallTime wall);
 
   struct Row {
@@ -59,18 +61,24 @@ class TokenTracker {
     UsageTotals totals;
   };
   [[nodiscard]] const UsageTotals& totals() const noexcept { return totals_; }
-  /// By model and call type over all time, sorted.
+  /// By model and call type over all time, sorted; their hour is 0.
   [[nodiscard]] std::vector<Row> by_model_and_type() const;
   /// By hour, model and call type for the hours kept, sorted.
   [[nodiscard]] std::vector<Row> by_hour() const;
 
  private:
   using Key = std::tuple<std::string, std::string>;  // model, call type
+  struct KeyOrder {
+    using KeyView = std::tuple<std::string_view, std::string_view>;
+    using is_transparent = void;
+    bool operator()(const KeyView& a, const KeyView& b) const noexcept { return a < b; }
+  };
+  using Table = std::map<Key, UsageTotals, KeyOrder>;
+
   std::int64_t hours_kept_;
-  std::int64_t newest_hour_ = 0;
   UsageTotals totals_;
-  std::map<Key, UsageTotals, std::less<>> by_key_;
-  std::map<std::int64_t, std::map<Key, UsageTotals, std::less<>>> by_hour_;
+  Table by_key_;
+  std::map<std::int64_t, Table> by_hour_;  // by hours since the epoch; the last is the newest there was
 };
 
 }  // namespace llmcore
