@@ -17,7 +17,7 @@ void register_response_cache(py::module_& m) {
       .def_readwrite("ttl", &ResponseCacheConfig::ttl);
 
   // Values are bytes kept by reference: they hold no reference to anything, so letting one go runs no code.
-  using Cache = Locked<ResponseCache<py::bytes>>;
+  using Cache = Locked<ResponseCache<py::object>>;
   using At = std::optional<Instant>;
   const auto key_of = [](std::string_view bytes) {
     Fingerprint key;
@@ -30,11 +30,11 @@ void register_response_cache(py::module_& m) {
            py::arg("config") = ResponseCacheConfig{})
       .def(
           "get",
-          [key_of](Cache& self, std::string_view key, const At& now) -> std::optional<py::bytes> {
+          [key_of](Cache& self, std::string_view key, const At& now) -> std::optional<py::object> {
             const Fingerprint fingerprint = key_of(key);
             const Instant at = instant_or_now(now);
-            return self.with([&](ResponseCache<py::bytes>& c) -> std::optional<py::bytes> {
-              const py::bytes* value = c.get(fingerprint, at);
+            return self.with([&](ResponseCache<py::object>& c) -> std::optional<py::object> {
+              const py::object* value = c.get(fingerprint, at);
               return value != nullptr ? std::optional(*value) : std::nullopt;
             });
           },
@@ -45,19 +45,19 @@ void register_response_cache(py::module_& m) {
             const Fingerprint fingerprint = key_of(key);
             const auto size = static_cast<std::size_t>(py::len(value));
             const Instant at = instant_or_now(now);
-            self.with([&](ResponseCache<py::bytes>& c) { c.put(fingerprint, value, size, at); });
+            self.with([&](ResponseCache<py::object>& c) { c.put(fingerprint, value, size, at); });
           },
           py::arg("key"), py::arg("value"), py::arg("now") = py::none())
       .def(
           "erase",
           [key_of](Cache& self, std::string_view key) {
             const Fingerprint fingerprint = key_of(key);
-            return self.with([&](ResponseCache<py::bytes>& c) { return c.erase(fingerprint); });
+            return self.with([&](ResponseCache<py::object>& c) { return c.erase(fingerprint); });
           },
           py::arg("key"))
-      .def("clear", [](Cache& self) { self.with([](ResponseCache<py::bytes>& c) { c.clear(); }); })
+      .def("clear", [](Cache& self) { self.with([](ResponseCache<py::object>& c) { c.clear(); }); })
       .def("stats", [](Cache& self) {
-        const ResponseCacheStats s = self.with([](ResponseCache<py::bytes>& c) { return c.stats(); });
+        const ResponseCacheStats s = self.with([](ResponseCache<py::object>& c) { return c.stats(); });
         py::dict d;
         d["hits"] = s.hits;
         d["misses"] = s.misses;

@@ -29,6 +29,8 @@ std::vector<std::string> Config::problems() const {
   }
   if (deadline <= 0) found.emplace_back("deadline: must be above 0");
   if (attempt_timeout <= 0) found.emplace_back("attempt_timeout: must be above 0");
+  // 16 targets x 60 attempts stay below the 1024 attempts that an attempt's id has room for.
+  if (recovery.max_attempts > 60) found.emplace_back("recovery: max_attempts must be at most 60");
   if (max_lanes < 1) found.emplace_back("max_lanes: must be at least 1");
   return found;
 }

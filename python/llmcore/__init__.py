@@ -1,0 +1,145 @@
+"""llmcore: the layer between a program and every language model it calls.
+
+::
+
+    from llmcore import LLMClient
+
+    client = LLMClient()                                  # or LLMClient("openai", "gpt-4o-mini")
+    answer = client.complete([{"role": "user", "content": "Say hello."}])
+    print(answer.content, answer.cost)
+
+Importing this package loads nothing heavy and opens nothing; each public name loads its module when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmcore._core import Backoff as Backoff
+    from llmcore._core import Budget as Budget
+    from llmcore._core import Engine as Engine
+    from llmcore._core import ErrorRecovery as ErrorRecovery
+    from llmcore._core import OfflineGenerator as OfflineGenerator
+    from llmcore._core import Outcome as Outcome
+    from llmcore._core import Priority as Priority
+    from llmcore._core import RateLimiter as RateLimiter
+    from llmcore._core import RequestQueue as RequestQueue
+    from llmcore._core import ResponseCache as ResponseCache
+    from llmcore._core import TokenTracker as TokenTracker
+    from llmcore._core import Usage as Usage
+    from llmcore._core import __version__ as __version__
+    from llmcore.aclient import AsyncLLMClient as AsyncLLMClient
+    from llmcore.client import LLMClient as LLMClient
+    from llmcore.config import Settings as Settings
+    from llmcore.context import context as context
+    from llmcore.errors import BudgetExceededError as BudgetExceededError
+    from llmcore.errors import LLMAuthError as LLMAuthError
+    from llmcore.errors import LLMBadRequestError as LLMBadRequestError
+    from llmcore.errors import LLMCancelledError as LLMCancelledError
+    from llmcore.errors import LLMConfigError as LLMConfigError
+    from llmcore.errors import LLMConnectionError as LLMConnectionError
+    from llmcore.errors import LLMContextLengthError as LLMContextLengthError
+    from llmcore.errors import LLMError as LLMError
+    from llmcore.errors import LLMRateLimitError as LLMRateLimitError
+    from llmcore.errors import LLMServerError as LLMServerError
+    from llmcore.errors import LLMTimeoutError as LLMTimeoutError
+    from llmcore.errors import LLMValidationError as LLMValidationError
+    from llmcore.errors import LedgerError as LedgerError
+    from llmcore.errors import QueueFullError as QueueFullError
+    from llmcore.errors import QueueTimeoutError as QueueTimeoutError
+    from llmcore.errors import ReplayError as ReplayError
+    from llmcore.errors import UnknownModelError as UnknownModelError
+    from llmcore.ledger.tracker import UsageTracker as UsageTracker
+    from llmcore.prepare import CostEstimate as CostEstimate
+    from llmcore.pricing import CostCalculator as CostCalculator
+    from llmcore.providers.base import LLMProvider as LLMProvider
+    from llmcore.providers.offline import OfflineProvider as OfflineProvider
+    from llmcore.providers.openai import OpenAIProvider as OpenAIProvider
+    from llmcore.providers.registry import create_provider as create_provider
+    from llmcore.providers.registry import register_provider as register_provider
+    from llmcore.runtime import Runtime as Runtime
+    from llmcore.types import CallContext as CallContext
+    from llmcore.types import CallRecord as CallRecord
+    from llmcore.types import Failure as Failure
+    from llmcore.types import HttpRequest as HttpRequest
+    from llmcore.types import LLMCallStatusEnum as LLMCallStatusEnum
+    from llmcore.types import LLMCallTypeEnum as LLMCallTypeEnum
+    from llmcore.types import LLMRequest as LLMRequest
+    from llmcore.types import LLMResponse as LLMResponse
+    from llmcore.types import Money as Money
+    from llmcore.types import Reply as Reply
+    from llmcore.types import Sink as Sink
+    from llmcore.types import ToolCall as ToolCall
+
+_HOME = {
+    "AsyncLLMClient": "aclient",
+    "Backoff": "_core",
+    "Budget": "_core",
+    "BudgetExceededError": "errors",
+    "CallContext": "types",
+    "CallRecord": "types",
+    "CostCalculator": "pricing",
+    "CostEstimate": "prepare",
+    "Engine": "_core",
+    "ErrorRecovery": "_core",
+    "Failure": "types",
+    "HttpRequest": "types",
+    "LLMAuthError": "errors",
+    "LLMBadRequestError": "errors",
+    "LLMCallStatusEnum": "types",
+    "LLMCallTypeEnum": "types",
+    "LLMCancelledError": "errors",
+    "LLMClient": "client",
+    "LLMConfigError": "errors",
+    "LLMConnectionError": "errors",
+    "LLMContextLengthError": "errors",
+    "LLMError": "errors",
+    "LLMProvider": "providers.base",
+    "LLMRateLimitError": "errors",
+    "LLMRequest": "types",
+    "LLMResponse": "types",
+    "LLMServerError": "errors",
+    "LLMTimeoutError": "errors",
+    "LLMValidationError": "errors",
+    "LedgerError": "errors",
+    "Money": "types",
+    "OfflineGenerator": "_core",
+    "OfflineProvider": "providers.offline",
+    "OpenAIProvider": "providers.openai",
+    "Outcome": "_core",
+    "Priority": "_core",
+    "QueueFullError": "errors",
+    "QueueTimeoutError": "errors",
+    "RateLimiter": "_core",
+    "ReplayError": "errors",
+    "Reply": "types",
+    "RequestQueue": "_core",
+    "ResponseCache": "_core",
+    "Runtime": "runtime",
+    "Settings": "config",
+    "Sink": "types",
+    "TokenTracker": "_core",
+    "ToolCall": "types",
+    "UnknownModelError": "errors",
+    "Usage": "_core",
+    "UsageTracker": "ledger.tracker",
+    "__version__": "_core",
+    "context": "context",
+    "create_provider": "providers.registry",
+    "register_provider": "providers.registry",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'llmcore' has no attribute {name!r}")
+    value = getattr(import_module(f"llmcore.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,86 @@
+"""The asynchronous client."""
+
+from typing import TYPE_CHECKING, Any, Self
+
+from llmcore.flow import Park, Step
+from llmcore.prepare import View
+from llmcore.transport import TransportError
+from llmcore.types import HttpResponse, LLMResponse, Message, Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from llmcore.runtime import Runtime
+
+__all__ = ["AsyncLLMClient", "run"]
+
+
+class AsyncLLMClient(View):
+    """Calls language models from asyncio tasks, on any event loop. A cheap view of a :class:`~llmcore.runtime.Runtime`, which it may share with
+    synchronous clients."""
+
+    async def complete(
+        self,
+        messages: list[Message],
+        *,
+        model: str | None = None,
+        json_format: bool = False,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        response_format: dict[str, Any] | None = None,
+        priority: Priority = Priority.MEDIUM,
+        deadline: float | None = None,
+        cache: bool | None = None,
+        call_type: str | None = None,
+        **context_and_provider_params: Any,
+    ) -> LLMResponse:
+        """One chat completion: as :meth:`llmcore.client.LLMClient.complete`. Cancelling the task cancels the call and gives everything back."""
+        flow = self._prepare(
+            messages,
+            model,
+            json_format,
+            temperature,
+            max_tokens,
+            tools,
+            response_format,
+            priority,
+            deadline,
+            cache,
+            call_type,
+            context_and_provider_params,
+        )
+        return await run(self.runtime, flow)
+
+    async def close(self) -> None:
+        """Closes the runtime if this client owns one. Calling it again does nothing."""
+        if self._owns_runtime:
+            await self.runtime.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+
+async def run(runtime: "Runtime", flow: "Generator[Step, HttpResponse | TransportError | None, LLMResponse]") -> LLMResponse:
+    """Runs a call's flow in the running task. An exception, cancellation included, closes the flow, which cancels the call."""
+    asend = runtime.transport.asend
+    result: HttpResponse | TransportError | None = None
+    try:
+        while True:
+            step = flow.send(result)
+            result = None
+            if isinstance(step, Park):
+                await runtime.parking.wait_async(step.call)
+            else:
+                try:
+                    result = await asend(step.request, step.timeout)
+                except TransportError as error:
+                    result = error
+    except StopIteration as end:
+        answer: LLMResponse = end.value
+        return answer
+    finally:
+        flow.close()

@@ -1,0 +1,103 @@
+"""The synchronous client."""
+
+from typing import TYPE_CHECKING, Any, Self
+
+from llmcore.flow import Park, Step
+from llmcore.prepare import View
+from llmcore.transport import TransportError
+from llmcore.types import HttpResponse, LLMResponse, Message, Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from llmcore.runtime import Runtime
+
+__all__ = ["LLMClient", "run"]
+
+
+class LLMClient(View):
+    """Calls language models from threads. Thread-safe; a cheap view of a :class:`~llmcore.runtime.Runtime`.
+
+    Made without ``settings=`` and ``tracker=`` it shares the process's default runtime, so making one per request costs nothing and all share one limit.
+    """
+
+    def complete(
+        self,
+        messages: list[Message],
+        *,
+        model: str | None = None,
+        json_format: bool = False,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        response_format: dict[str, Any] | None = None,
+        priority: Priority = Priority.MEDIUM,
+        deadline: float | None = None,
+        cache: bool | None = None,
+        call_type: str | None = None,
+        **context_and_provider_params: Any,
+    ) -> LLMResponse:
+        """One chat completion.
+
+        :param messages: in the OpenAI shape
+        :param model: None takes the client's
+        :param json_format: ask for one JSON object
+        :param temperature: None takes the settings' (1.0, which is not sent)
+        :param max_tokens: most tokens to generate; None takes the settings' (2800)
+        :param tools: in the OpenAI shape
+        :param response_format: in the OpenAI shape; wins over json_format
+        :param priority: its place among calls that wait
+        :param deadline: seconds for everything, waiting and retries included; None takes the settings' (120)
+        :param cache: whether an equal request may be answered from the cache, or by joining one in flight; None takes the settings' (no)
+        :param call_type: what it is for: an open string, see LLMCallTypeEnum
+        :param context_and_provider_params: fields of CallContext describe the call; anything else goes to the provider as it is
+        :raises LLMError: one of its subclasses: see :mod:`llmcore.errors`
+        """
+        flow = self._prepare(
+            messages,
+            model,
+            json_format,
+            temperature,
+            max_tokens,
+            tools,
+            response_format,
+            priority,
+            deadline,
+            cache,
+            call_type,
+            context_and_provider_params,
+        )
+        return run(self.runtime, flow)
+
+    def close(self) -> None:
+        """Closes the runtime if this client owns one. Calling it again does nothing."""
+        if self._owns_runtime:
+            self.runtime.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def run(runtime: "Runtime", flow: "Generator[Step, HttpResponse | TransportError | None, LLMResponse]") -> LLMResponse:
+    """Runs a call's flow on the calling thread. An exception, Ctrl-C included, closes the flow, which cancels the call."""
+    send = runtime.transport.send
+    result: HttpResponse | TransportError | None = None
+    try:
+        while True:
+            step = flow.send(result)
+            result = None
+            if isinstance(step, Park):
+                runtime.parking.wait(step.call)
+            else:
+                try:
+                    result = send(step.request, step.timeout)
+                except TransportError as error:
+                    result = error
+    except StopIteration as end:
+        answer: LLMResponse = end.value
+        return answer
+    finally:
+        flow.close()

@@ -1,0 +1,80 @@
+"""Whose call it is: context that every call inside a block inherits.
+
+::
+
+    with llmcore.context(game_id="g7", trace_id=trace):
+        client.complete(...)                      # recorded with both
+
+The context is a :mod:`contextvars` variable: it follows asyncio tasks and is seen by no other thread.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import fields, replace
+from typing import Any
+
+from llmcore.errors import LLMValidationError
+from llmcore.types import CallContext
+
+__all__ = ["CONTEXT_FIELDS", "context", "current_context", "resolve"]
+
+#: Keyword arguments of a call that describe it instead of going to the provider.
+CONTEXT_FIELDS = frozenset(field.name for field in fields(CallContext))
+
+_EMPTY = CallContext()
+_current: ContextVar[CallContext] = ContextVar("llmcore_context", default=_EMPTY)
+
+
+def current_context() -> CallContext:
+    """The context that a call made here would inherit."""
+    return _current.get()
+
+
+@contextmanager
+def context(**values: Any) -> Iterator[CallContext]:
+    """Adds to the context of every call inside the block; the inner value of a field wins, tags add up.
+
+    :param values: fields of :class:`~llmcore.types.CallContext`
+    :raises LLMValidationError: a name is no field, or a value has the wrong type
+    """
+    token = _current.set(resolve(values))
+    try:
+        yield _current.get()
+    finally:
+        _current.reset(token)
+
+
+def resolve(values: Mapping[str, Any]) -> CallContext:
+    """The inherited context with `values` over it."""
+    inherited = _current.get()
+    if not values:
+        return inherited
+    checked = {name: _checked(name, value) for name, value in values.items()}
+    if "tags" in checked and inherited.tags:
+        checked["tags"] = inherited.tags + tuple(tag for tag in checked["tags"] if tag not in inherited.tags)
+    if "metadata" in checked and inherited.metadata and checked["metadata"] is not None:
+        checked["metadata"] = {**inherited.metadata, **checked["metadata"]}
+    return replace(inherited, **checked)
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name not in CONTEXT_FIELDS:
+        known = ", ".join(sorted(CONTEXT_FIELDS))
+        raise LLMValidationError(f"'{name}' is no context field; the known ones are {known} (anything else belongs into metadata)")
+    if name == "tags":
+        if isinstance(value, str) or not all(isinstance(tag, str) for tag in value or ()):
+            raise LLMValidationError("tags is a sequence of strings")
+        return tuple(value or ())
+    if value is None:
+        return None
+    if name == "metadata":
+        if not isinstance(value, Mapping):
+            raise LLMValidationError("metadata is a mapping with string keys")
+        return value
+    if name == "hand_number":
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise LLMValidationError("hand_number is a whole number")
+        return value
+    # Ids are often UUID objects or integers; the ledger's columns are text.
+    return value if isinstance(value, str) else str(value)

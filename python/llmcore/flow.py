@@ -1,0 +1,304 @@
+"""One call's way through the engine, as a generator that both clients run.
+
+The generator decides nothing and does no I/O. It yields what has to happen outside and is sent the result:
+
+- ``Park``: nothing to do until something lands in the call's mailbox. Sent back: None.
+- ``Perform``: send this HTTP request. Sent back: the response, or the :class:`~llmcore.transport.TransportError` that came instead.
+
+It returns the :class:`~llmcore.types.LLMResponse` or raises an :class:`~llmcore.errors.LLMError`. Closing it at any point, also by an exception thrown
+into its runner, cancels the call and gives everything back.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from llmcore._core import Abort, AttemptRecord, Finish, Send
+from llmcore.errors import LLMError, error_for
+from llmcore.explain import explain
+from llmcore.transport import TransportError
+from llmcore.types import (
+    CallContext,
+    CallRecord,
+    Failure,
+    HttpRequest,
+    HttpResponse,
+    LLMCallStatusEnum,
+    LLMRequest,
+    LLMResponse,
+    Money,
+    Outcome,
+    Reply,
+    Source,
+)
+
+if TYPE_CHECKING:
+    from llmcore.providers.base import LLMProvider
+    from llmcore.runtime import Runtime
+
+__all__ = ["Call", "Observers", "Park", "Perform", "Step", "call_flow"]
+
+_log = logging.getLogger("llmcore")
+_NO_HEADERS: Final[dict[str, str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Functions of the user that are told of a client's calls, after the fact and under no lock. What they raise is logged and changes nothing."""
+
+    on_record: Callable[[CallRecord], None] | None = None
+    on_error: Callable[[LLMError], None] | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """A call while it runs: what was asked, where it may go, and its mailbox."""
+
+    id: str
+    tenant: str
+    call_type: str | None
+    context: CallContext
+    #: the failover chain; one request per provider, since each may ask for another model
+    providers: "list[LLMProvider]"
+    requests: list[LLMRequest]
+    #: the first provider's encoded request
+    first: HttpRequest | None
+    keep: bool
+    observers: Observers
+    created_at: int
+    number: int = 0
+    #: actions of the engine for this call, oldest first
+    mailbox: "deque[Send | Abort | AttemptRecord | Finish]" = field(default_factory=deque)
+    #: wakes whoever waits for the mailbox; None while nobody does
+    wake: Callable[[], None] | None = None
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    reply: Reply | None = None
+    failure: Failure | None = None
+    body: bytes = b""
+    price_source: str | None = None
+    started_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Wait for the call's mailbox."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """Send `request` and give up after `timeout` seconds."""
+
+    request: HttpRequest
+    timeout: float
+
+
+Step = Park | Perform
+
+
+def call_flow(runtime: "Runtime", call: Call, submit: Callable[[], None]) -> Generator[Step, HttpResponse | TransportError | None, LLMResponse]:
+    """Runs `call` from its submission (`submit` hands it to the engine) to its end."""
+    finished = False
+    try:
+        submit()
+        mailbox = call.mailbox
+        park = None
+        while True:
+            if not mailbox:
+                park = park or Park(call)
+                yield park
+                continue
+            action = mailbox.popleft()
+            if isinstance(action, Send):
+                yield from _attempt(runtime, call, action)
+            elif isinstance(action, AttemptRecord):
+                call.attempts.append(action)
+            elif isinstance(action, Finish):
+                finished = True
+                return _conclude(runtime, call, action)
+            # Abort needs nothing: whoever performs gives up at the attempt's own deadline.
+    finally:
+        if not finished:
+            runtime.cancel(call)
+            _record_unfinished(runtime, call)
+
+
+def _attempt(runtime: "Runtime", call: Call, send: Send) -> Generator[Step, HttpResponse | TransportError | None, None]:
+    provider = call.providers[send.target]
+    request = call.requests[send.target]
+    if not call.started_at:
+        call.started_at = runtime.clock.now()[1]
+    try:
+        if provider.local:
+            response: HttpResponse | TransportError | None = HttpResponse(200, _NO_HEADERS, provider.answer(request, call.call_type))
+        else:
+            encoded = call.first if send.target == 0 and call.first is not None else provider.encode(request)
+            timeout = (send.not_after - runtime.clock.now()[0]) / 1e9
+            response = yield Perform(encoded, max(timeout, 0.001))
+        if isinstance(response, HttpResponse):
+            observation = None if provider.local else provider.observe(response.headers)
+            decoded = provider.decode(response.status, response.headers, response.body)
+        else:
+            assert isinstance(response, TransportError)
+            observation = None
+            decoded = Failure(response.outcome, str(response))
+    except LLMError as error:  # a fallback that is not configured, or cannot express the request
+        decoded, observation, response = Failure(error.outcome or Outcome.AUTH, error.message), None, None
+    except Exception as error:  # a user's own provider: its bug ends this attempt, not the books
+        _log.exception("provider %s raised while handling an exchange", provider.name)
+        problem = f"the provider's own code raised {type(error).__name__}; see the log of 'llmcore'"
+        decoded, observation, response = Failure(Outcome.SERVER_ERROR, problem, should_retry=False), None, None
+    if isinstance(decoded, Failure):
+        call.failure = decoded
+        runtime.failed(call, send, decoded, observation)
+        return
+    assert response is not None and isinstance(response, HttpResponse)
+    if decoded.usage.estimated:
+        _estimate(runtime, decoded, request, call)
+    call.reply, call.failure, call.body = decoded, None, response.body
+    price = runtime.price(provider, decoded.model or request.model, decoded.created)
+    if price is None and decoded.model:
+        price = runtime.price(provider, request.model, decoded.created)
+    call.price_source = price.source if price is not None else None
+    payload = response.body if call.keep and send.target == 0 else None
+    runtime.replied(call, send, decoded.usage, price, payload, observation)
+
+
+def _estimate(runtime: "Runtime", reply: Reply, request: LLMRequest, call: Call) -> None:
+    usage = reply.usage
+    if usage.total_tokens == 0:
+        size = len(call.first.body) if call.first is not None else 0
+        usage.input_uncached = runtime.estimator.prompt(request, size).expected
+        usage.output_text = runtime.estimator.output(reply.content)
+
+
+def _conclude(runtime: "Runtime", call: Call, finish: Finish) -> LLMResponse:
+    if finish.outcome is Outcome.OK:
+        reply, body = call.reply, call.body
+        if finish.source is not Source.PROVIDER or reply is None:
+            body = finish.payload or b""
+            decoded = runtime.provider(finish.provider).decode(200, _NO_HEADERS, body) if body else None
+            if not isinstance(decoded, Reply):  # only a provider whose decode() is not a function of its bytes gets here
+                raise LLMError(f"{finish.provider}: its stored answer cannot be decoded again", call_id=call.id)
+            reply = decoded
+        status = (
+            LLMCallStatusEnum.CACHED
+            if finish.source is not Source.PROVIDER
+            else LLMCallStatusEnum.FALLBACK
+            if finish.fallback
+            else LLMCallStatusEnum.SUCCESS
+        )
+        cost = finish.cost
+        answer = LLMResponse(
+            reply.content,
+            reply.model or finish.model,
+            finish.provider,
+            reply.usage,
+            None if cost is None else Money(cost),
+            call.id,
+            reply.finish_reason,
+            reply.tool_calls,
+            reply.reasoning,
+            finish.latency / 1e6,
+            finish.attempts,
+            status,
+            finish.source is not Source.PROVIDER,
+            finish.fallback,
+            Money(finish.saved),
+            reply.request_id,
+            body,
+        )
+        _record(runtime, call, finish, status, reply, None)
+        return answer
+    error = error_for(
+        finish.outcome,
+        explain(finish, call.failure),
+        call_id=call.id,
+        provider=finish.provider,
+        model=finish.model,
+        attempts=finish.attempts,
+        failure=call.failure,
+        retry_after=finish.retry_hint / 1e9 if finish.retry_hint else None,
+    )
+    _record(runtime, call, finish, _STATUS.get(finish.outcome, LLMCallStatusEnum.ERROR), None, error)
+    if call.observers.on_error is not None:
+        tell(call.observers.on_error, error)
+    raise error
+
+
+_STATUS: Final = {
+    Outcome.TIMEOUT: LLMCallStatusEnum.TIMEOUT,
+    Outcome.RATE_LIMITED: LLMCallStatusEnum.RATE_LIMITED,
+    Outcome.QUOTA_EXHAUSTED: LLMCallStatusEnum.RATE_LIMITED,
+    Outcome.QUEUE_FULL: LLMCallStatusEnum.REFUSED,
+    Outcome.QUEUE_TIMEOUT: LLMCallStatusEnum.REFUSED,
+    Outcome.OVER_BUDGET: LLMCallStatusEnum.REFUSED,
+    Outcome.CANCELLED: LLMCallStatusEnum.CANCELLED,
+}
+
+
+def _record(
+    runtime: "Runtime", call: Call, finish: Finish, status: LLMCallStatusEnum, reply: Reply | None, error: LLMError | None
+) -> None:
+    request = call.requests[0]
+    record = CallRecord(
+        call.id,
+        call.call_type,
+        status,
+        finish.outcome,
+        finish.source,
+        finish.provider or call.providers[0].name,
+        finish.model or request.model,
+        call.context,
+        reply.model if reply is not None else None,
+        finish.usage,
+        finish.cost,
+        finish.saved,
+        call.price_source,
+        finish.latency,
+        finish.queued,
+        finish.first_token,
+        call.attempts,
+        reply.finish_reason if reply is not None else None,
+        None if error is None else (error.code or finish.outcome.name.lower()),
+        None if error is None else error.message,
+        finish.fallback,
+        finish.source is Source.CACHE or finish.source is Source.JOINED,
+        request.temperature,
+        request.max_tokens,
+    )
+    record.created_at = call.created_at
+    record.started_at = call.started_at
+    record.completed_at = call.created_at + finish.latency
+    record.request_id = reply.request_id if reply is not None else (error.request_id if error is not None else None)
+    runtime.sink.record(record)
+    if call.observers.on_record is not None:
+        tell(call.observers.on_record, record)
+
+
+def _record_unfinished(runtime: "Runtime", call: Call) -> None:
+    """The ledger's row of a call that its caller gave up: cancelled before the engine could finish it."""
+    while call.mailbox:
+        action = call.mailbox.popleft()
+        if isinstance(action, AttemptRecord):
+            call.attempts.append(action)
+        elif isinstance(action, Finish):
+            cancelled = error_for(
+                Outcome.CANCELLED,
+                explain(action, None),
+                call_id=call.id,
+                provider=action.provider,
+                model=action.model,
+                attempts=action.attempts,
+            )
+            _record(runtime, call, action, LLMCallStatusEnum.CANCELLED, None, cancelled)
+
+
+def tell(observer: Callable[..., None], event: object) -> None:
+    try:
+        observer(event)
+    except Exception:
+        _log.exception("an observer of llmcore raised; the call it was told of is unaffected")

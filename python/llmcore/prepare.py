@@ -1,0 +1,281 @@
+"""From the arguments of a call to a :class:`~llmcore.flow.Call` that the engine can take on. Shared by the sync and the async client."""
+
+import math
+import sys
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmcore._core import AlertRecord, Target, fingerprint, uuid7
+from llmcore.context import CONTEXT_FIELDS, resolve
+from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
+from llmcore.flow import Call, Observers, Step, call_flow
+from llmcore.runtime import Runtime
+from llmcore.types import CallContext, CallRecord, HttpResponse, LLMRequest, LLMResponse, Message, Money, Priority, Sink
+
+if TYPE_CHECKING:
+    from llmcore.config import Settings
+    from llmcore.providers.base import LLMProvider
+    from llmcore.transport import TransportError
+
+__all__ = ["CostEstimate", "View"]
+
+#: What budgets call the context fields: "user=alice" charges calls with user_id="alice".
+_SCOPES = {
+    "user_id": "user",
+    "owner_id": "owner",
+    "session_id": "session",
+    "task_id": "task",
+    "company_id": "company",
+    "review_id": "review",
+    "game_id": "game",
+    "player_name": "player",
+    "prompt_template": "template",
+    "trace_id": "trace",
+}
+_MOST_SECONDS = 9e9  # of a deadline: what fits into 64 bits of nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class CostEstimate:
+    """What a call would use and cost, before it is made. Costs are None when the model's price is unknown."""
+
+    provider: str
+    model: str
+    input_tokens: int
+    max_output_tokens: int
+    expected: Money | None
+    worst_case: Money | None
+    price_source: str | None
+
+
+class View:
+    """What both clients are: a provider chain, defaults and observers over a runtime."""
+
+    def __init__(
+        self,
+        provider: "str | LLMProvider | None" = None,
+        model: str | None = None,
+        *,
+        tracker: Sink | None = None,
+        settings: "Settings | None" = None,
+        runtime: Runtime | None = None,
+        tenant: str = "default",
+        fallbacks: Sequence[str] = (),
+        on_record: Callable[[CallRecord], None] | None = None,
+        on_alert: Callable[[AlertRecord], None] | None = None,
+        on_error: Callable[[LLMError], None] | None = None,
+    ) -> None:
+        """
+        :param provider: its name, or an object of one's own; None takes the settings'
+        :param model: None takes the settings', or the provider's default
+        :param tracker: where finished calls go; makes this client own a runtime of its own
+        :param settings: makes this client own a runtime of its own
+        :param runtime: the runtime to share; None shares the process's default one
+        :param tenant: whose calls these are: tenants share neither cached answers nor limits
+        :param fallbacks: "provider" or "provider/model", tried in order when the first cannot answer
+        :param on_record: told of every finished call
+        :param on_alert: told when a budget's threshold is reached, by any client of the runtime
+        :param on_error: told of every call that has no answer
+        :raises LLMConfigError: a name is unknown, or something needed is missing
+        """
+        if runtime is not None and (settings is not None or tracker is not None):
+            raise LLMConfigError("give either runtime= or settings= and tracker=, not both: a runtime has its settings and its tracker")
+        if not tenant or not isinstance(tenant, str):
+            raise LLMConfigError("tenant is a non-empty string")
+        self._owns_runtime = runtime is None and (settings is not None or tracker is not None)
+        self.runtime = runtime or (Runtime(settings, tracker=tracker) if self._owns_runtime else Runtime.default())
+        self.tenant = tenant
+        self._observers = Observers(on_record, on_error)
+        if on_alert is not None:
+            self.runtime.on_alert.append(on_alert)
+        chosen = self.runtime.settings
+        if provider is None:
+            provider = chosen.provider
+            if provider == "offline" and "provider" not in chosen.model_fields_set:
+                _say_offline_once()
+        if not isinstance(provider, str):
+            self.runtime.adopt(provider)
+            provider = provider.name
+        self.provider = provider
+        self.model = model if model is not None else chosen.model_for(provider)
+        chain = [(self.provider, self.model)]
+        for fallback in fallbacks:
+            name, slash, of = fallback.partition("/")
+            chain.append((name, of if slash else chosen.model_for(name)))
+        self._chain = [(self.runtime.provider(name), of) for name, of in chain]
+
+    def stats(self) -> dict[str, Any]:
+        """The runtime's counters as a nested dict; at rest, in_flight, queued and everything reserved are 0."""
+        return self.runtime.stats()
+
+    def estimate_cost(self, messages: list[Message], model: str | None = None, max_tokens: int | None = None) -> CostEstimate:
+        """What a call would use and cost, without making it.
+
+        :param max_tokens: as in complete()
+        """
+        provider = self._chain[0][0]
+        request = self._request(model or self.model, messages, max_tokens, {})
+        estimate = self.runtime.estimator.prompt(request, len(_encoded_for_size(provider, request)))
+        output = request.max_tokens or 0
+        card = self.runtime.price(provider, request.model)
+        return CostEstimate(
+            provider.name,
+            request.model,
+            estimate.expected,
+            output,
+            None if card is None else Money(card.worst_case(estimate.expected, output)),
+            None if card is None else Money(card.worst_case(estimate.upper, output)),
+            None if card is None else card.source,
+        )
+
+    # --- building a call --------------------------------------------------------------------------------------------------
+
+    def _request(self, model: str, messages: list[Message], max_tokens: int | None, params: dict[str, Any]) -> LLMRequest:
+        defaults = self.runtime.settings.defaults
+        temperature = defaults.temperature
+        return LLMRequest(
+            model,
+            _checked_messages(messages),
+            temperature=None if temperature == 1.0 else temperature,
+            max_tokens=defaults.max_tokens if max_tokens is None else _positive("max_tokens", max_tokens),
+            params=params,
+        )
+
+    def _prepare(
+        self,
+        messages: list[Message],
+        model: str | None,
+        json_format: bool,
+        temperature: float | None,
+        max_tokens: int | None,
+        tools: list[dict[str, Any]] | None,
+        response_format: dict[str, Any] | None,
+        priority: Priority,
+        deadline: float | None,
+        cache: bool | None,
+        call_type: str | None,
+        rest: Mapping[str, Any],
+    ) -> "Generator[Step, HttpResponse | TransportError | None, LLMResponse]":
+        runtime = self.runtime
+        described: dict[str, Any] = {}
+        params: dict[str, Any] = {}
+        for name, value in rest.items():
+            (described if name in CONTEXT_FIELDS else params)[name] = value
+        context = resolve(described)
+        first, of = self._chain[0]
+        request = self._request(model or of, messages, max_tokens, params)
+        request.json_format = json_format
+        request.tools = tools
+        request.response_format = response_format
+        if temperature is not None:
+            request.temperature = _finite("temperature", temperature)
+        encoded = first.encode(request)
+
+        estimate = runtime.estimator.prompt(request, len(encoded.body))
+        output = _most_output(request)
+        providers = [first]
+        requests = [request]
+        targets = [Target(first.name, request.model, estimate.upper, output, 0, runtime.price(first, request.model), False)]
+        for provider, fallback_model in self._chain[1:]:
+            providers.append(provider)
+            requests.append(_for_model(request, fallback_model))
+            card = runtime.price(provider, fallback_model)
+            targets.append(Target(provider.name, fallback_model, estimate.upper, output, 0, card, provider.local))
+
+        keep = runtime.settings.cache.enabled if cache is None else cache
+        key = fingerprint(self.tenant, first.name, request.model, encoded.body) if keep else None
+        call = Call(
+            uuid7(runtime.clock.now()[1]),
+            self.tenant,
+            call_type,
+            context,
+            providers,
+            requests,
+            encoded,
+            keep,
+            self._observers,
+            0,
+        )
+        span = 0 if deadline is None else int(_seconds("deadline", deadline) * 1e9)
+        scopes = _scopes_of(context) if runtime.settings.budgets else []
+
+        def submit() -> None:
+            runtime.submit(call, priority, span, key, targets, scopes)
+
+        return call_flow(runtime, call, submit)
+
+
+def _for_model(request: LLMRequest, model: str) -> LLMRequest:
+    from dataclasses import replace
+
+    return replace(request, model=model)
+
+
+def _scopes_of(context: CallContext) -> list[tuple[str, str]]:
+    found = []
+    for name, scope in _SCOPES.items():
+        value = getattr(context, name)
+        if value is not None:
+            found.append((scope, value))
+    if context.trackable_type is not None and context.trackable_id is not None:
+        found.append((context.trackable_type, context.trackable_id))
+    return found
+
+
+def _most_output(request: LLMRequest) -> int:
+    """The most tokens the model may generate, as the request itself says."""
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+        value = request.params.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return min(value, 1 << 40)
+    return request.max_tokens or 0
+
+
+def _encoded_for_size(provider: "LLMProvider", request: LLMRequest) -> bytes:
+    try:
+        return provider.encode(request).body
+    except LLMConfigError:  # an estimate needs no key
+        import msgspec
+
+        return msgspec.json.encode({"model": request.model, "messages": request.messages})
+
+
+def _checked_messages(messages: list[Message]) -> list[Message]:
+    if not isinstance(messages, list) or not messages:
+        raise LLMValidationError('messages is a non-empty list of {"role": ..., "content": ...}')
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise LLMValidationError(f'messages[{index}] is no message: expected a dict with a string "role"')
+    return messages
+
+
+def _positive(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 40:
+        raise LLMValidationError(f"{name} is a whole number above 0, not {value!r}")
+    return value
+
+
+def _finite(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise LLMValidationError(f"{name} is a finite number, not {value!r}")
+    return value
+
+
+def _seconds(name: str, value: float) -> float:
+    if not 0 < _finite(name, value) < _MOST_SECONDS:
+        raise LLMValidationError(f"{name} is a number of seconds above 0, not {value!r}")
+    return value
+
+
+_said_offline = threading.Event()
+
+
+def _say_offline_once() -> None:
+    if not _said_offline.is_set():
+        _said_offline.set()
+        sys.stderr.write(
+            "llmcore: no provider is configured, so answers come from the built-in offline templates. "
+            "Set OPENAI_API_KEY (or LLM_PROVIDER) for a real model.\n"
+        )

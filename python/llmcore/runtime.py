@@ -1,0 +1,300 @@
+"""One engine and everything it is driven with: clock, transport, providers, prices, ledger.
+
+Limits, budgets and the cache belong to a runtime. Clients are cheap views of one: made per request they cost nothing and multiply nothing, and sync and async clients
+share it.
+
+Threads and loops: every input to the engine happens under one lock, together with the delivery of the actions it brought about into the mailboxes of
+the calls they belong to. Nothing else is done under it. Whoever has something in his mailbox is woken, and nobody else; among the parked threads one
+holds the timer for all (:mod:`llmcore.parking`).
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from llmcore._core import AlertRecord, Engine, Finish, PriceCard, RateObservation, Send
+from llmcore.clock import Clock, SystemClock
+from llmcore.errors import LLMConfigError
+from llmcore.estimate import TokenEstimator
+from llmcore.flow import Call, tell
+from llmcore.parking import Parking
+from llmcore.transport import Transport, create_transport
+from llmcore.types import CallRecord, Failure, Sink, Usage
+
+if TYPE_CHECKING:
+    from llmcore.config import Settings
+    from llmcore.pricing import Catalogue
+    from llmcore.providers.base import LLMProvider
+
+__all__ = ["NoLedger", "Recorder", "Runtime"]
+
+_NO_USAGE = Usage()
+
+
+class NoLedger:
+    """A sink that remembers nothing."""
+
+    def record(self, call: CallRecord) -> None:
+        """Forgets `call`."""
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """There is nothing to wait for."""
+        return True
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+#: Sees every action of the engine in order, under the lock: it must be quick and must not call back.
+Recorder = Callable[[object], None]
+
+
+class Runtime:
+    """Owns one engine, its transport and its tracker.
+
+    :param settings: everything that can be set; None reads the environment and the configuration file
+    :param tracker: where finished calls go; None opens the ledger that the settings name and closes it with the runtime
+    :param transport: what speaks HTTP; None creates the native one
+    :param clock: where the time comes from; tests inject a :class:`~llmcore.clock.ManualClock`
+    :param recorder: sees every action of the engine
+    :raises LLMConfigError: the settings are unusable
+    """
+
+    _default: ClassVar["Runtime | None"] = None
+    _default_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(
+        self,
+        settings: "Settings | None" = None,
+        *,
+        tracker: Sink | None = None,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        from llmcore.config import Settings
+
+        self.settings = settings if settings is not None else Settings()
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.transport = transport if transport is not None else create_transport()
+        self.estimator = TokenEstimator()
+        self._config = self.settings.engine_config()
+        if self.settings.seed is None:
+            self._config.seed = int.from_bytes(os.urandom(8), "little")
+        self._owns_sink = tracker is None
+        self.sink: Sink = tracker if tracker is not None else _ledger_of(self.settings)
+        self.on_alert: list[Callable[[AlertRecord], None]] = []
+        self._recorder = recorder
+        self._providers: dict[str, LLMProvider] = {}
+        self._catalogue: Catalogue | None = None
+        self._closed = False
+        self._begin()
+        _live.add(self)
+
+    def _begin(self) -> None:
+        """What a process has of its own: an engine, its lock, and who waits."""
+        self._engine = Engine(self._config)
+        self._lock = threading.Lock()
+        self._calls: dict[int, Call] = {}
+        self._alerts: list[AlertRecord] = []
+        self.parking = Parking(self)
+
+    @classmethod
+    def default(cls) -> "Runtime":
+        """The process's own runtime, made at the first use."""
+        with cls._default_lock:
+            if cls._default is None or cls._default._closed:
+                cls._default = cls()
+            return cls._default
+
+    # --- what calls are made of -------------------------------------------------------------------------------------------
+
+    def provider(self, name: str) -> "LLMProvider":
+        """The provider of that name, created at its first use.
+
+        :raises LLMConfigError: there is none, or it is not configured
+        """
+        found = self._providers.get(name)
+        if found is None:
+            from llmcore.providers.registry import create_provider
+
+            found = self._providers.setdefault(name, create_provider(name, self.settings))
+        return found
+
+    def adopt(self, provider: "LLMProvider") -> None:
+        """Makes a provider object known under its name.
+
+        :raises LLMConfigError: another object has that name in this runtime
+        """
+        if self._providers.setdefault(provider.name, provider) is not provider:
+            raise LLMConfigError(f"this runtime has another provider named '{provider.name}' already; give one of them another name")
+
+    def price(self, provider: "LLMProvider", model: str, at: int | None = None) -> PriceCard | None:
+        """The price card of a model, at Unix second `at` or now; None if its price is unknown."""
+        if self._catalogue is None:
+            from llmcore.pricing import Catalogue
+
+            self._catalogue = Catalogue(self.settings)
+        return self._catalogue.card(provider.name, model, at)
+
+    # --- inputs -----------------------------------------------------------------------------------------------------------
+
+    def submit(self, call: Call, priority: Any, deadline: int, key: bytes | None, targets: list[Any], scopes: list[tuple[str, str]]) -> None:
+        """Hands a call to the engine. Its first action may be in its mailbox when this returns."""
+        with self._lock:
+            if self._closed:
+                raise LLMConfigError("this client is closed; make a new one")
+            mono, wall = self.clock.now()
+            call.created_at = wall
+            call.number = number = self._engine.submit(call.tenant, call.call_type or "", priority, deadline, key, targets, scopes, mono, wall)
+            self._calls[number] = call
+            self._deliver()
+        self._tell_alerts()
+
+    def replied(
+        self, call: Call, send: Send, usage: Usage, price: PriceCard | None, payload: bytes | None, observation: RateObservation | None
+    ) -> None:
+        """The attempt was answered."""
+        with self._lock:
+            mono, wall = self.clock.now()
+            if observation is not None:
+                self._engine.observed(call.tenant, call.providers[send.target].name, observation, mono, wall)
+            self._engine.replied(send.attempt, usage, price, payload, mono, wall)
+            self._deliver()
+        self._tell_alerts()
+
+    def failed(self, call: Call, send: Send, failure: Failure, observation: RateObservation | None) -> None:
+        """The attempt failed."""
+        asked = failure.retry_after or 0.0
+        # NaN compares false: a provider's nonsense is no wait. A century is as good as for ever.
+        retry_after = int(min(asked, 3e9) * 1e9) if asked > 0 else 0
+        with self._lock:
+            mono, wall = self.clock.now()
+            if observation is not None:
+                self._engine.observed(call.tenant, call.providers[send.target].name, observation, mono, wall)
+            self._engine.failed(send.attempt, failure.outcome, failure.should_retry, retry_after, _NO_USAGE, None, mono, wall)
+            self._deliver()
+        self._tell_alerts()
+
+    def cancel(self, call: Call) -> None:
+        """Gives up a call, wherever it stands. Without effect on one that is over."""
+        with self._lock:
+            if call.number in self._calls:
+                self._engine.cancel(call.number, *self.clock.now())
+                self._deliver()
+        self._tell_alerts()
+
+    def tick(self, not_before: int = 0) -> None:
+        """Lets the engine see the time.
+
+        :param not_before: monotonic nanoseconds that have passed for sure: a timer set for then has just fired
+        """
+        with self._lock:
+            mono, wall = self.clock.now()
+            self._engine.tick(max(mono, not_before), wall)
+            self._deliver()
+        self._tell_alerts()
+
+    def next_deadline(self) -> int | None:
+        """When a tick is due, in monotonic nanoseconds."""
+        return self._engine.next_deadline()
+
+    # --- outputs ----------------------------------------------------------------------------------------------------------
+
+    def _deliver(self) -> None:
+        """Puts the engine's actions into the mailboxes they belong to and wakes whoever waits for one. Under the lock."""
+        for action in self._engine.drain():
+            if self._recorder is not None:
+                self._recorder(action)
+            if isinstance(action, AlertRecord):
+                self._alerts.append(action)
+                continue
+            call = self._calls.get(action.call)
+            if call is None:
+                continue
+            call.mailbox.append(action)
+            if type(action) is Finish:
+                del self._calls[action.call]
+            if call.wake is not None:
+                wake, call.wake = call.wake, None
+                wake()
+        if self.parking.occupied:
+            self.parking.deadline_is(self._engine.next_deadline())
+
+    def _tell_alerts(self) -> None:
+        if not self._alerts:
+            return
+        with self._lock:
+            alerts, self._alerts = self._alerts, []
+        for alert in alerts:
+            for observer in self.on_alert:
+                tell(observer, alert)
+
+    @property
+    def lock(self) -> threading.Lock:
+        """Held during every input and delivery; :mod:`llmcore.parking` shares it."""
+        return self._lock
+
+    # --- looking and ending -----------------------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the engine as a nested dict; at rest, in_flight, queued and everything reserved are 0."""
+        found: dict[str, Any] = self._engine.stats()
+        ledger = getattr(self.sink, "stats", None)
+        if ledger is not None:
+            found["ledger"] = ledger()
+        return found
+
+    def check(self) -> str:
+        """The first invariant of the engine that does not hold, in words; empty when all do."""
+        return self._engine.check()
+
+    def close(self) -> None:
+        """Cancels what runs, writes what is recorded, closes connections. Calling it again does nothing."""
+        if self._stop():
+            self.transport.close()
+            if self._owns_sink:
+                self.sink.close()
+
+    async def aclose(self) -> None:
+        """The same without blocking the event loop."""
+        import asyncio
+
+        if self._stop():
+            await self.transport.aclose()
+            if self._owns_sink:
+                await asyncio.to_thread(self.sink.close)
+
+    def _stop(self) -> bool:
+        with self._lock:
+            if self._closed:
+                return False
+            self._closed = True
+            for number in list(self._calls):
+                self._engine.cancel(number, *self.clock.now())
+            self._deliver()
+        return True
+
+
+def _ledger_of(settings: "Settings") -> Sink:
+    if settings.ledger.url == "none":
+        return NoLedger()
+    from llmcore.ledger.tracker import UsageTracker
+
+    return UsageTracker(settings.ledger.url)
+
+
+_live: "weakref.WeakSet[Runtime]" = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """A forked child has the parent's memory but not its threads: it starts with an engine of its own. Limits are per process."""
+    Runtime._default_lock = threading.Lock()
+    for runtime in list(_live):
+        runtime._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
