@@ -374,6 +374,15 @@ TEST(RequestQueue, TheHashTellsStatesApartAndForgetsHowTheyCameAbout) {
   EXPECT_EQ(a.state_hash(), two) << "nothing was due";
 }
 
+TEST(RequestQueue, TheHashKnowsWhetherLowIsDue) {
+  RequestQueue a(roomy(20));
+  RequestQueue b(roomy(20));
+  a.push(1, kHigh, kNever, 0);
+  b.push(1, kLow, kNever, 0);
+  EXPECT_TRUE(a.pop() && b.pop());
+  EXPECT_NE(a.state_hash(), b.state_hash());
+}
+
 /// A list that is searched from end to end: slow, and plain to see that it is right.
 class NaiveQueue {
  public:
