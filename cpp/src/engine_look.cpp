@@ -42,10 +42,7 @@ std::uint64_t Engine::Impl::state_hash() const {
   for (const auto& [key, lane] : lanes_) hash = mix64(mix64(hash, lane.limiter.state_hash()), lane.queue.state_hash());
   for (const auto& [name, provider] : providers_) hash = mix64(hash, provider.recovery.state_hash());
   hash = mix64(hash, budget_.state_hash());
-  const ResponseCacheStats cache = cache_.stats();
-  for (const std::int64_t count : {cache.hits, cache.misses, cache.evictions, cache.entries, cache.bytes}) {
-    hash = mix64(hash, static_cast<std::uint64_t>(count));
-  }
+  hash = mix64(hash, cache_.state_hash());
   return hash;
 }
 
