@@ -200,6 +200,13 @@ TEST(PriceCard, BillsTheWholeRequestByTheTierOfItsPrompt) {
   EXPECT_EQ(cost_of(card, usage), 200'000 * 3'000 + 1'000 * 15'000);
   usage.cache_read = 1;  // cached tokens are part of the prompt that chooses the tier
   EXPECT_EQ(cost_of(card, usage), 200'001 * 6'000 + 1'000 * 22'500);
+  usage.cache_read = 0;
+  for (const auto bucket : {&Usage::cache_write_5m, &Usage::cache_write_1h, &Usage::audio_input,
+                            &Usage::audio_cache_read, &Usage::image_input}) {
+    Usage longer = usage;
+    longer.*bucket = 1;
+    EXPECT_GT(*cost_of(card, longer), 200'000 * 6'000);  // so are all others
+  }
 }
 
 TEST(PriceCard, ChoosesTheHighestTierThatThePromptExceeds) {

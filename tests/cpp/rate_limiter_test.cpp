@@ -92,6 +92,15 @@ TEST(TokenBucket, IsLoweredButNeverRaised) {
   EXPECT_EQ(bucket.available(), 4);
 }
 
+TEST(TokenBucket, LosesItsCarryWhenItIsLowered) {
+  TokenBucket bucket(10, 60, 0);
+  bucket.take(5);
+  bucket.refill(kSecond / 2);
+  EXPECT_GT(bucket.carry(), 0);
+  EXPECT_TRUE(bucket.lower_to(0));
+  EXPECT_EQ(bucket.time_until(1), kSecond);
+}
+
 TEST(TokenBucket, KeepsItsCarryWhenThereIsNothingToLower) {
   TokenBucket bucket(10, 60, 0);
   bucket.take(10);
@@ -222,6 +231,7 @@ TEST(RateLimiter, StandsStillWhenTheClockGoesBack) {
   RateLimiter limiter(limits(60), kStart);
   EXPECT_TRUE(limiter.try_acquire(60, kStart));
   EXPECT_FALSE(limiter.try_acquire(1, kStart - kHour));
+  EXPECT_EQ(RateLimiter(limits(60), kStart).ready_at(0, kStart - kHour), kStart - kHour);
   EXPECT_EQ(limiter.ready_at(0, kStart - kHour), kStart + kSecond);
   EXPECT_EQ(limiter.time_until(1, kStart - kHour), kHour + kSecond);
   EXPECT_FALSE(limiter.try_acquire(1, kStart + kSecond - 1));
@@ -441,6 +451,15 @@ TEST(RateLimiter, DoesNotGiveBackWhatTheProviderHasCountedAlready) {
   EXPECT_EQ(limiter.stats().available_tokens, 450);
   EXPECT_EQ(limiter.stats().in_flight, 0);
   EXPECT_EQ(limiter.stats().reserved_tokens, 0);
+}
+
+TEST(RateLimiter, GivesBackAsUsualWhenAnObservationLoweredNothing) {
+  RateLimiter limiter(limits(60, 6'000), kStart);
+  const auto call = limiter.reserve(1'000, kStart);
+  ASSERT_TRUE(call);
+  limiter.observe(tokens_left(5'000, kMinute), kStart);
+  limiter.settle(*call, 10, kStart);
+  EXPECT_EQ(limiter.stats().available_tokens, 5'990);
 }
 
 TEST(RateLimiter, TakesAnObservationForTheLimitWhereNoneIsConfigured) {
@@ -792,6 +811,26 @@ TEST(RateLimiter, HashesEverythingThatDecides) {
   changed([](RateLimiter& l) { l.pause_until(kStart + 2); });
   changed([](RateLimiter& l) { l.observe(requests_left(5, 0), kStart); });
   changed([](RateLimiter& l) { l.observe(tokens_left(5, 0), kStart); });
+  // The same figures but for a fraction of a token, and but for what an observation has counted already.
+  changed([](RateLimiter& l) {
+    l.try_acquire(1, kStart);
+    EXPECT_EQ(l.ready_at(0, kStart + 7), kStart + 7);
+  });
+  changed([](RateLimiter& l) {
+    EXPECT_EQ(l.ready_at(0, kStart + 6), kStart + 6);
+    l.try_acquire(1, kStart + 6);
+    EXPECT_EQ(l.ready_at(0, kStart + 7), kStart + 7);
+  });
+  changed([](RateLimiter& l) {
+    (void)l.reserve(10, kStart);
+    (void)l.reserve(10, kStart);
+    l.observe(tokens_left(5'000, 0), kStart);
+  });
+  changed([](RateLimiter& l) {
+    (void)l.reserve(10, kStart);
+    l.observe(tokens_left(5'010, 0), kStart);
+    (void)l.reserve(10, kStart);
+  });
   RateLimiter open(limits(0), kStart);
   add(open);
   open.observe(requests_left(5, kSecond), kStart);

@@ -60,13 +60,20 @@ TEST(Rng, StaysBelowItsBound) {
 }
 
 TEST(Rng, IsUniformBelowItsBound) {
-  // 3 x 2^62 is the worst case for a plain modulo: its first third would come up twice as often.
+  // For a bound of 3 x 2^62, the high part of random x bound without rejection would be a multiple of 3 every other time, and
+  // a plain modulo would land in the lowest third every other time.
   constexpr std::uint64_t kBound = std::uint64_t{3} << 62;
   Rng rng(6);
   std::array<int, 3> thirds{};
+  std::array<int, 3> residues{};
   constexpr int kDraws = 90'000;
-  for (int i = 0; i < kDraws; ++i) ++thirds[static_cast<std::size_t>(rng.below(kBound) >> 62)];
+  for (int i = 0; i < kDraws; ++i) {
+    const std::uint64_t value = rng.below(kBound);
+    ++thirds[static_cast<std::size_t>(value >> 62)];
+    ++residues[static_cast<std::size_t>(value % 3)];
+  }
   for (const int count : thirds) EXPECT_NEAR(count, kDraws / 3, 600);  // more than 4 standard deviations
+  for (const int count : residues) EXPECT_NEAR(count, kDraws / 3, 600);
 
   std::array<int, 7> days{};
   for (int i = 0; i < 70'000; ++i) ++days[static_cast<std::size_t>(rng.below(7))];
