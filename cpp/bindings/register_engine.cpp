@@ -6,6 +6,7 @@
 #include "bindings.hpp"
 #include "llmcore/engine.hpp"
 #include "locked.hpp"
+#include "members.hpp"
 
 namespace llmcore::bindings {
 namespace {
@@ -268,7 +269,8 @@ void register_engine(py::module_& m) {
       .def_readonly("target", &AttemptRecord::target)
       .def_readonly("provider", &AttemptRecord::provider)
       .def_readonly("model", &AttemptRecord::model)
-      .def_readonly("outcome", &AttemptRecord::outcome)
+      .def_property_readonly("outcome",
+                             [](const AttemptRecord& r) { return member_of<Outcome, kOutcomeCount>(r.outcome); })
       .def_readonly("usage", &AttemptRecord::usage)
       .def_readonly("cost", &AttemptRecord::cost)
       .def_readonly("started", &AttemptRecord::started)
@@ -276,8 +278,8 @@ void register_engine(py::module_& m) {
       .def_readonly("retry_after", &AttemptRecord::retry_after);
   py::class_<Finish>(m, "Finish")
       .def_readonly("call", &Finish::call)
-      .def_readonly("outcome", &Finish::outcome)
-      .def_readonly("source", &Finish::source)
+      .def_property_readonly("outcome", [](const Finish& f) { return member_of<Outcome, kOutcomeCount>(f.outcome); })
+      .def_property_readonly("source", [](const Finish& f) { return member_of<Source, 4>(f.source); })
       .def_readonly("target", &Finish::target)
       .def_readonly("provider", &Finish::provider)
       .def_readonly("model", &Finish::model)
