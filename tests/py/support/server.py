@@ -256,7 +256,7 @@ def echo(request: Request) -> Answer:
 class Enforcer:
     """A provider's rate limit: a token bucket in front of an answer.
 
-    Beyond it 429, with Retry-After in whole seconds and the wait itself in retry-after-ms. Counts `admitted` and `refused`.
+    Beyond it 429, with Retry-After in whole seconds and the wait in retry-after-ms. Counts `admitted` and `refused`.
     """
 
     def __init__(self, per_second: float, burst: float = 1.0, answer: Answer | None = None) -> None:
