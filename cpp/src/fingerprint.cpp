@@ -53,7 +53,8 @@ bool has_sha_instructions() noexcept {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & kSha) != 0;
 }
 
-// The instructions work on the state as two vectors {a, b, e, f} and {c, d, g, h} (highest lane first) and do two rounds each.
+// The instructions work on the state as two vectors {a, b, e, f} and {c, d, g, h} (highest lane first) and do two
+// rounds each.
 __attribute__((target("sha,sse4.1"))) void blocks_sha_ni(State& state, const std::uint8_t* blocks,
                                                          std::size_t count) noexcept {
   const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);

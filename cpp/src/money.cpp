@@ -53,8 +53,8 @@ std::int64_t divide_half_even(Int128 value, std::int64_t divisor) noexcept {
   return value < 0 ? quotient - 1 : quotient + 1;
 }
 
-// A sum of non-negative products in millionths of a nano-USD. It stops at the first term that takes the total out of reach,
-// so no step overflows: what is in reach is below 2^84, and one product below 2^126.
+// A sum of non-negative products in millionths of a nano-USD. It stops at the first term that takes the total out of
+// reach, so no step overflows: what is in reach is below 2^84, and one product below 2^126.
 class Sum {
  public:
   void add_per_million(std::int64_t count, NanoUsd rate) noexcept { add(Int128{count} * rate); }

@@ -28,7 +28,7 @@ std::int64_t capacity_of(std::int64_t limit, bool minute_burst) noexcept {
 
 }  // namespace
 
-// --- TokenBucket -----------------------------------------------------------------------------------------------------------
+// --- TokenBucket -----------------------------------------------------------------------------------------------------
 
 TokenBucket::TokenBucket(std::int64_t capacity, std::int64_t refill_per_minute, Instant start) noexcept
     : capacity_(std::max<std::int64_t>(capacity, 1)),
@@ -75,7 +75,7 @@ Duration TokenBucket::time_until(std::int64_t n) const noexcept {
   return static_cast<Duration>(std::min<Int128>((missing + rate_ - 1) / rate_, kNever));
 }
 
-// --- configuration ---------------------------------------------------------------------------------------------------------
+// --- configuration ---------------------------------------------------------------------------------------------------
 
 const char* RateLimiterConfig::problem() const noexcept {
   if (requests_per_minute < 0 || requests_per_minute > kMostPerMinute) {
@@ -88,7 +88,7 @@ const char* RateLimiterConfig::problem() const noexcept {
   return nullptr;
 }
 
-// --- Quota -----------------------------------------------------------------------------------------------------------------
+// --- Quota -----------------------------------------------------------------------------------------------------------
 
 RateLimiter::Quota::Quota(std::int64_t limit_per_minute, bool minute_burst, Instant start) noexcept
     : limit(limit_per_minute) {
@@ -166,7 +166,7 @@ std::uint64_t RateLimiter::Quota::fold(std::uint64_t hash) const noexcept {
   return hash;
 }
 
-// --- RateLimiter -----------------------------------------------------------------------------------------------------------
+// --- RateLimiter -----------------------------------------------------------------------------------------------------
 
 RateLimiter::RateLimiter(const RateLimiterConfig& config, Instant start)
     : config_(checked(config)),

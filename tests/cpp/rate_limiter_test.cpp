@@ -18,7 +18,7 @@ constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
 constexpr Instant kStart = 1'000 * kSecond;
 
-// --- TokenBucket -----------------------------------------------------------------------------------------------------------
+// --- TokenBucket -----------------------------------------------------------------------------------------------------
 
 TEST(TokenBucket, StartsFullAndRefillsByTheNanosecond) {
   TokenBucket bucket(60, 60, 0);
@@ -172,7 +172,7 @@ TEST(TokenBucket, SaysExactlyWhenThereIsEnough) {
   EXPECT_GT(waited, 5'000);
 }
 
-// --- RateLimiter: requests -------------------------------------------------------------------------------------------------
+// --- RateLimiter: requests -------------------------------------------------------------------------------------------
 
 RateLimiterConfig limits(std::int64_t requests, std::int64_t tokens = 0, std::int64_t in_flight = 0,
                          bool burst = true) {
@@ -248,7 +248,7 @@ TEST(RateLimiter, RefusesUnusableConfigurations) {
   }
 }
 
-// --- RateLimiter: tokens and slots -----------------------------------------------------------------------------------------
+// --- RateLimiter: tokens and slots -----------------------------------------------------------------------------------
 
 TEST(RateLimiter, HoldsRequestsAndTokensTogether) {
   RateLimiter limiter(limits(60, 6'000), kStart);
@@ -384,7 +384,7 @@ TEST(RateLimiter, IgnoresASettlementTooMany) {
   EXPECT_EQ(limiter.stats().reserved_tokens, 0);
 }
 
-// --- RateLimiter: what the provider says -----------------------------------------------------------------------------------
+// --- RateLimiter: what the provider says -----------------------------------------------------------------------------
 
 TEST(RateLimiter, AdmitsNothingDuringAPause) {
   RateLimiter limiter(limits(0), kStart);
@@ -537,7 +537,7 @@ TEST(RateLimiter, IgnoresAbsurdRemainders) {
   }
 }
 
-// --- RateLimiter: laws -----------------------------------------------------------------------------------------------------
+// --- RateLimiter: laws -----------------------------------------------------------------------------------------------
 
 TEST(RateLimiter, HasNoLimitByDefaultInItsStats) {
   const RateLimiter::Stats stats;
@@ -649,7 +649,8 @@ TEST(RateLimiter, IsReadyExactlyWhenItSaysSo) {
   EXPECT_GT(never, 1'000);
 }
 
-// P4, by brute force over every pair of instants: what was admitted in a span and not given back fits capacity + refill x span.
+// P4, by brute force over every pair of instants: what was admitted in a span and not given back fits capacity + refill
+// x span.
 TEST(RateLimiter, NeverAdmitsMoreThanItsBurstAndRate) {
   struct Event {
     Instant at;

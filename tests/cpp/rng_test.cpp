@@ -60,8 +60,8 @@ TEST(Rng, StaysBelowItsBound) {
 }
 
 TEST(Rng, IsUniformBelowItsBound) {
-  // For a bound of 3 x 2^62, the high part of random x bound without rejection would be a multiple of 3 every other time, and
-  // a plain modulo would land in the lowest third every other time.
+  // For a bound of 3 x 2^62, the high part of random x bound without rejection would be a multiple of 3 every other
+  // time, and a plain modulo would land in the lowest third every other time.
   constexpr std::uint64_t kBound = std::uint64_t{3} << 62;
   Rng rng(6);
   std::array<int, 3> thirds{};

@@ -1,7 +1,7 @@
 // How long to wait before the next attempt: base x 2^attempt, jittered, never above the cap.
 //
-// The cap bounds the growth and then the range that the jitter draws from. Cutting off the drawn value instead would leave most of
-// those who wait longest with exactly the cap, and they would all come back at the same instant.
+// The cap bounds the growth and then the range that the jitter draws from. Cutting off the drawn value instead would
+// leave most of those who wait longest with exactly the cap, and they would all come back at the same instant.
 //
 // Immutable after construction; the random numbers are the caller's. Thread-safe as long as each thread brings its own
 // Rng. O(1), integers only: delays are the same on every platform for the same seed.

@@ -42,8 +42,8 @@ class Sha256 {
 /// Version of the key layout; part of every key, so that a change of layout never meets an old key.
 inline constexpr std::uint32_t kFingerprintVersion = 1;
 
-/// SHA-256 over (version as 4 bytes little-endian, tenant, provider, model, canonical request), each of the five prefixed by
-/// its length as 8 bytes little-endian.
+/// SHA-256 over (version as 4 bytes little-endian, tenant, provider, model, canonical request), each of the five
+/// prefixed by its length as 8 bytes little-endian.
 [[nodiscard]] Fingerprint fingerprint(std::string_view tenant, std::string_view provider, std::string_view model,
                                       std::string_view canonical_request) noexcept;
 

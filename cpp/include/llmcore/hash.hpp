@@ -1,8 +1,8 @@
 // Folding values into a 64-bit hash: what every state_hash() is made of.
 //
 // Pure, constexpr, the same on every platform (integers are widened to 64 bits first; no byte order, no pointer, no
-// std::hash). For telling two states apart, not against an adversary: identities of requests use SHA-256 (fingerprint.hpp).
-// O(1), and O(bytes) for text.
+// std::hash). For telling two states apart, not against an adversary: identities of requests use SHA-256
+// (fingerprint.hpp). O(1), and O(bytes) for text.
 #pragma once
 
 #include <concepts>
@@ -12,8 +12,9 @@
 
 namespace llmcore {
 
-/// Folds one integer, bool or enumerator into `seed`. Order matters, and a value of 0 changes the hash too. Signed values
-/// are sign-extended, so the width of the type does not change the result. Floating point is refused: it decides nothing.
+/// Folds one integer, bool or enumerator into `seed`. Order matters, and a value of 0 changes the hash too. Signed
+/// values are sign-extended, so the width of the type does not change the result. Floating point is refused: it decides
+/// nothing.
 template <typename T>
   requires std::integral<T> || std::is_enum_v<T>
 [[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t seed, T value) noexcept {

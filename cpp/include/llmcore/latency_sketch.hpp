@@ -1,9 +1,9 @@
 // Quantiles of durations within 1 % of the true value, mergeable, in integers.
 //
-// Buckets are linear inside each power of two (128 per octave), so the relative error of a bucket's midpoint is below 0.4 % and the
-// same on every platform. Only the octaves between the shortest and the longest duration seen take memory, 1 KiB each: latencies
-// from 100 ms to 100 s take 11. Merging is exact: the sketch of a whole is the merger of the sketches of its parts.
-// Externally synchronised. add O(1), quantile and merge O(buckets in use).
+// Buckets are linear inside each power of two (128 per octave), so the relative error of a bucket's midpoint is below
+// 0.4 % and the same on every platform. Only the octaves between the shortest and the longest duration seen take
+// memory, 1 KiB each: latencies from 100 ms to 100 s take 11. Merging is exact: the sketch of a whole is the merger of
+// the sketches of its parts. Externally synchronised. add O(1), quantile and merge O(buckets in use).
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,8 @@ class LatencySketch {
   /// Negative durations count as 0.
   void add(Duration value) noexcept;
   void merge(const LatencySketch& other);
-  /// The value at or below which `permille` thousandths of what was added lie (rank ceil(p x n), as NumPy's "inverted_cdf"),
-  /// within 0.4 %; the first and the last are exact. 0 when empty; permille is held to [0, 1000].
+  /// The value at or below which `permille` thousandths of what was added lie (rank ceil(p x n), as NumPy's
+  /// "inverted_cdf"), within 0.4 %; the first and the last are exact. 0 when empty; permille is held to [0, 1000].
   [[nodiscard]] Duration quantile_permille(std::int64_t permille) const noexcept;
 
   [[nodiscard]] std::int64_t count() const noexcept { return count_; }

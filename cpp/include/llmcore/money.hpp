@@ -54,19 +54,21 @@ struct PriceCard {
   friend bool operator==(const PriceCard&, const PriceCard&) = default;
 };
 
-/// The cost of one attempt: the sum over all buckets in 128 bits, rounded half-even once. Nothing if a count or a rate of the
-/// tier is negative, or if the result does not fit in 64 bits. `requests` is 1 for an answered request, 0 for one that was not billed.
+/// The cost of one attempt: the sum over all buckets in 128 bits, rounded half-even once. Nothing if a count or a rate
+/// of the tier is negative, or if the result does not fit in 64 bits. `requests` is 1 for an answered request, 0 for
+/// one that was not billed.
 [[nodiscard]] std::optional<NanoUsd> cost_of(const PriceCard& card, const Usage& usage,
                                              std::int64_t requests = 1) noexcept;
 
-/// The most that a text request can cost, for a reservation: every prompt token at the dearest text input rate (input, cache
-/// read, cache write), every output token at the dearer of output and reasoning, one request, `images` pictures. A shorter
-/// prompt may fall into a lower tier, so every tier within reach is tried with the longest prompt it admits. Never below
-/// cost_of() for a usage of no more tokens than that.
+/// The most that a text request can cost, for a reservation: every prompt token at the dearest text input rate (input,
+/// cache read, cache write), every output token at the dearer of output and reasoning, one request, `images` pictures.
+/// A shorter prompt may fall into a lower tier, so every tier within reach is tried with the longest prompt it admits.
+/// Never below cost_of() for a usage of no more tokens than that.
 ///
-/// A request for pictures (images > 0) counts the image token rates as well. Audio rates never count, nor does the image
-/// input rate of a request that only shows pictures: a text call must not reserve money at prices it cannot be charged, so
-/// the bound holds for such tokens only as far as they are not dearer than text. Nothing on overflow or negative counts.
+/// A request for pictures (images > 0) counts the image token rates as well. Audio rates never count, nor does the
+/// image input rate of a request that only shows pictures: a text call must not reserve money at prices it cannot be
+/// charged, so the bound holds for such tokens only as far as they are not dearer than text. Nothing on overflow or
+/// negative counts.
 [[nodiscard]] std::optional<NanoUsd> worst_case_cost(const PriceCard& card, std::int64_t input_tokens,
                                                      std::int64_t output_tokens, std::int64_t images) noexcept;
 

@@ -1,12 +1,13 @@
 // Requests per minute, tokens per minute and calls in flight, held together.
 //
-// Two integer token buckets with carry (available = min(capacity, available + rate x elapsed), exact to the nanosecond, no
-// drift) and a count of open slots. Time is a parameter; a clock that goes back is treated as standing still.
+// Two integer token buckets with carry (available = min(capacity, available + rate x elapsed), exact to the nanosecond,
+// no drift) and a count of open slots. Time is a parameter; a clock that goes back is treated as standing still.
 // Externally synchronised. Every operation is O(1) and allocates nothing.
 //
-// Law (P4): in any span t, requests admitted and not given back <= request capacity + request refill x t, and tokens likewise, for
-// calls no larger than the capacity. A larger call goes when the bucket is full and leaves it in debt, so the refill still holds in
-// the long run. One larger than a whole minute's limit is counted as that limit and goes alone: only while nothing else is in flight.
+// Law (P4): in any span t, requests admitted and not given back <= request capacity + request refill x t, and tokens
+// likewise, for calls no larger than the capacity. A larger call goes when the bucket is full and leaves it in debt, so
+// the refill still holds in the long run. One larger than a whole minute's limit is counted as that limit and goes
+// alone: only while nothing else is in flight.
 #pragma once
 
 #include <cstdint>
@@ -53,9 +54,9 @@ struct RateLimiterConfig {
   std::int64_t requests_per_minute = 60;  ///< 0: no limit
   std::int64_t tokens_per_minute = 0;     ///< 0: no limit
   std::int64_t max_in_flight = 0;         ///< 0: no limit
-  /// true: capacity is a full minute (the game preset). false: capacity is 1.5 % of the limit, at least 1, and the refill is
-  /// limit - capacity, at least 1, so that no sliding minute ever admits more than the limit (the server preset). A limit of 1
-  /// is thus one per 60 s.
+  /// true: capacity is a full minute (the game preset). false: capacity is 1.5 % of the limit, at least 1, and the
+  /// refill is limit - capacity, at least 1, so that no sliding minute ever admits more than the limit (the server
+  /// preset). A limit of 1 is thus one per 60 s.
   bool minute_burst = true;
 
   /// Nullptr when usable, otherwise what is wrong with it. Limits go up to 10^12 per minute.
@@ -95,31 +96,32 @@ class RateLimiter {
   /// Throws std::invalid_argument when config.problem() names one.
   RateLimiter(const RateLimiterConfig& config, Instant start);
 
-  /// n requests at once, without a slot or tokens: the limiter used alone. More than the whole limit count as the limit.
+  /// n requests at once, without a slot or tokens: the limiter used alone. More than the whole limit count as the
+  /// limit.
   bool try_acquire(std::int64_t n, Instant now) noexcept;
   /// How long until n requests could be had: 0 now.
   [[nodiscard]] Duration time_until(std::int64_t n, Instant now) noexcept;
 
   /// One request, one slot and `tokens` (its worst case), or nothing. Larger than the whole limit: capped at it.
   [[nodiscard]] std::optional<Reservation> reserve(std::int64_t tokens, Instant now) noexcept;
-  /// When reserve(tokens) could succeed: `now`, a later instant, or kNever while only a freed slot can help. Exact, as long as
-  /// nothing else happens: at that instant it succeeds, a nanosecond earlier it does not.
+  /// When reserve(tokens) could succeed: `now`, a later instant, or kNever while only a freed slot can help. Exact, as
+  /// long as nothing else happens: at that instant it succeeds, a nanosecond earlier it does not.
   [[nodiscard]] Instant ready_at(std::int64_t tokens, Instant now) noexcept;
-  /// The request was sent and used this many tokens: gives back the rest, or takes what it used above its reservation. Larger
-  /// than the whole limit: capped at it. The request itself stays consumed.
+  /// The request was sent and used this many tokens: gives back the rest, or takes what it used above its reservation.
+  /// Larger than the whole limit: capped at it. The request itself stays consumed.
   void settle(const Reservation& reservation, std::int64_t actual_tokens, Instant now) noexcept;
   /// The request was never sent: everything comes back.
   void refund(const Reservation& reservation, Instant now) noexcept;
 
   /// The provider said to wait (429): nothing is admitted before `until`. Never shortens a pause.
   void pause_until(Instant until) noexcept;
-  /// Takes the provider's word for what is left. A configured bucket is lowered to it, never raised, and then refills as
-  /// configured. Without a configured limit the newest observation is the limit, counted down by what is reserved, until its
-  /// reset; then there is none again.
+  /// Takes the provider's word for what is left. A configured bucket is lowered to it, never raised, and then refills
+  /// as configured. Without a configured limit the newest observation is the limit, counted down by what is reserved,
+  /// until its reset; then there is none again.
   ///
-  /// What was reserved before counts as known to the provider: its settlement no longer changes a bucket that was lowered, nor
-  /// an observed limit. A reset that was not said, is negative or longer than a day counts as one minute, the window of every
-  /// per-minute limit. A remaining figure that is negative or above 10^12 counts as not sent.
+  /// What was reserved before counts as known to the provider: its settlement no longer changes a bucket that was
+  /// lowered, nor an observed limit. A reset that was not said, is negative or longer than a day counts as one minute,
+  /// the window of every per-minute limit. A remaining figure that is negative or above 10^12 counts as not sent.
   void observe(const RateObservation& observation, Instant now) noexcept;
 
   [[nodiscard]] Stats stats() const noexcept;

@@ -1,6 +1,7 @@
 // The engine's own random numbers: seeded, integer, the same on every platform. Never for secrets.
 //
-// xoshiro256** seeded through splitmix64. Externally synchronised, O(1). State is 32 bytes and can be read and restored.
+// xoshiro256** seeded through splitmix64. Externally synchronised, O(1). State is 32 bytes and can be read and
+// restored.
 #pragma once
 
 #include <array>
@@ -21,7 +22,8 @@ class Rng {
   /// Uniform in [low, high], both included. low must be <= high.
   std::int64_t between(std::int64_t low, std::int64_t high) noexcept;
 
-  /// The place in the sequence. Restore only what state() returned: all zeros is the one state that yields nothing else.
+  /// The place in the sequence. Restore only what state() returned: all zeros is the one state that yields nothing
+  /// else.
   [[nodiscard]] const State& state() const noexcept { return state_; }
   void restore(const State& state) noexcept { state_ = state; }
 
