@@ -1,8 +1,8 @@
-// Text without a model: deterministic, template-based, severity-aware. The last resort of a failover chain and the provider for
-// demonstrations and tests. Makes no external call of any kind.
+// Text without a model: deterministic, template-based, severity-aware. The last resort of a failover chain and the
+// provider for demonstrations and tests. Makes no external call of any kind.
 //
-// Immutable after construction, thread-safe. O(length of the text). The same request gives the same text on every platform and from
-// every language.
+// Immutable after construction, thread-safe. O(length of the text). The same request gives the same text on every
+// platform and from every language.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,13 @@ enum class ProblemType : std::uint8_t { general, dialogue, decision, analysis, s
 
 struct OfflineRequest {
   ProblemType problem = ProblemType::general;
-  std::int64_t severity = 500;  ///< 0 (trifle) to 1000 (catastrophe): scales length and tone; clamped
-  std::uint64_t seed = 0;       ///< chooses among the templates; callers derive it from the request's text
-  std::vector<std::pair<std::string, std::string>> placeholders;  ///< {name} in a template becomes its value
+  /// 0 (trifle) to 1000 (catastrophe), clamped. Scales length and tone: calm, tense from 250, severe from 600,
+  /// catastrophic from 850.
+  std::int64_t severity = 500;
+  std::uint64_t seed = 0;  ///< chooses among the templates; callers derive it from the request's text
+  /// The texts speak of {name}, {other}, {topic}, {place}, {goal} and {resource}: each becomes the first value of that
+  /// name here, as it is (what is not UTF-8 in it becomes U+FFFD), or a neutral word. Other names are not used.
+  std::vector<std::pair<std::string, std::string>> placeholders{};
   bool json = false;  ///< answer one valid JSON object: {"text", "problem", "severity"}
 };
 
@@ -31,7 +35,8 @@ class OfflineGenerator {
 
   /// The name as used in JSON and configuration: "dialogue", ...
   [[nodiscard]] static std::string_view name_of(ProblemType problem) noexcept;
-  /// The problem type that a call type or a word in a prompt suggests; general if none does.
+  /// The problem type that a call type or a word of a prompt suggests, in upper or lower case; general if it suggests
+  /// none.
   [[nodiscard]] static ProblemType problem_of(std::string_view call_type) noexcept;
 };
 

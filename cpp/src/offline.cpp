@@ -1,0 +1,195 @@
+#include "llmcore/offline.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "llmcore/rng.hpp"
+#include "offline_templates.hpp"
+
+namespace llmcore {
+namespace {
+
+constexpr std::int64_t kMostSevere = 1000;
+
+constexpr std::array<std::string_view, offline::kProblemCount> kNames{
+    "general", "dialogue", "decision", "analysis", "summary", "conflict", "shortage", "danger",
+};
+
+struct Hint {
+  std::string_view word;
+  ProblemType problem;
+};
+constexpr Hint kHints[] = {
+    {"dialogue", ProblemType::dialogue},
+    {"dialog", ProblemType::dialogue},
+    {"chat", ProblemType::dialogue},
+    {"chat_suggestion", ProblemType::dialogue},
+    {"targeted_chat", ProblemType::dialogue},
+    {"commentary", ProblemType::dialogue},
+    {"conversation", ProblemType::dialogue},
+    {"talk", ProblemType::dialogue},
+    {"decision", ProblemType::decision},
+    {"player_decision", ProblemType::decision},
+    {"decide", ProblemType::decision},
+    {"choice", ProblemType::decision},
+    {"choose", ProblemType::decision},
+    {"analysis", ProblemType::analysis},
+    {"analyze", ProblemType::analysis},
+    {"analyse", ProblemType::analysis},
+    {"sentiment_analysis", ProblemType::analysis},
+    {"classification", ProblemType::analysis},
+    {"classify", ProblemType::analysis},
+    {"extraction", ProblemType::analysis},
+    {"extract", ProblemType::analysis},
+    {"summary", ProblemType::summary},
+    {"summarization", ProblemType::summary},
+    {"summarisation", ProblemType::summary},
+    {"summarize", ProblemType::summary},
+    {"summarise", ProblemType::summary},
+    {"conflict", ProblemType::conflict},
+    {"quarrel", ProblemType::conflict},
+    {"dispute", ProblemType::conflict},
+    {"feud", ProblemType::conflict},
+    {"fight", ProblemType::conflict},
+    {"battle", ProblemType::conflict},
+    {"war", ProblemType::conflict},
+    {"shortage", ProblemType::shortage},
+    {"scarcity", ProblemType::shortage},
+    {"famine", ProblemType::shortage},
+    {"hunger", ProblemType::shortage},
+    {"drought", ProblemType::shortage},
+    {"danger", ProblemType::danger},
+    {"threat", ProblemType::danger},
+    {"emergency", ProblemType::danger},
+    {"disaster", ProblemType::danger},
+    {"fire", ProblemType::danger},
+    {"flood", ProblemType::danger},
+    {"storm", ProblemType::danger},
+    {"earthquake", ProblemType::danger},
+};
+
+// Which kind of text a severity calls for. The middle of the scale is tense: what nobody rated should not sound like a
+// disaster.
+std::size_t band_of(std::int64_t severity) noexcept {
+  if (severity < 250) return 0;
+  if (severity < 600) return 1;
+  return severity < 850 ? 2 : 3;
+}
+
+std::size_t index_of(ProblemType problem) noexcept {
+  const auto index = static_cast<std::size_t>(problem);
+  return index < kNames.size() ? index : 0;
+}
+
+bool equal_ignoring_case(std::string_view text, std::string_view lower) noexcept {
+  return std::equal(text.begin(), text.end(), lower.begin(), lower.end(),
+                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b; });
+}
+
+/// How many bytes the character at the front of `text` has, and whether they are UTF-8. Of a sequence that breaks off,
+/// the bytes that could have begun a character count together, as the Unicode standard recommends and Python's decoder
+/// does.
+struct Sequence {
+  std::size_t length;
+  bool valid;
+};
+Sequence front_of(std::string_view text) noexcept {
+  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return {1, true};
+  if (lead < 0xC2 || lead > 0xF4) return {1, false};
+  const std::size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  // The second byte's range keeps out overlong forms, surrogates and what lies beyond U+10FFFF.
+  unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  for (std::size_t i = 1; i < length; ++i) {
+    if (i == text.size() || byte(i) < low || byte(i) > high) return {i, false};
+    low = 0x80;
+    high = 0xBF;
+  }
+  return {length, true};
+}
+
+void append_as_utf8(std::string& out, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const Sequence front = front_of(bytes);
+    out += front.valid ? bytes.substr(0, front.length) : std::string_view("\xEF\xBF\xBD");  // U+FFFD
+    bytes.remove_prefix(front.length);
+  }
+}
+
+std::string_view value_of(const OfflineRequest& request, std::string_view name) noexcept {
+  for (const auto& [key, value] : request.placeholders) {
+    if (key == name) return value;
+  }
+  return offline::default_for(name);
+}
+
+/// One pass over the template alone: braces in a value are text like any other.
+std::string filled(std::string_view text, const OfflineRequest& request) {
+  std::string out;
+  for (;;) {
+    const std::size_t open = text.find('{');
+    out += text.substr(0, open);
+    if (open == std::string_view::npos) return out;
+    const std::size_t close = text.find('}', open);
+    append_as_utf8(out, value_of(request, text.substr(open + 1, close - open - 1)));
+    text.remove_prefix(close + 1);
+  }
+}
+
+void append_json_string(std::string& out, std::string_view utf8) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  out += '"';
+  for (const char c : utf8) {
+    switch (c) {
+      case '"': out += "\\\""; break;
+      case '\\': out += "\\\\"; break;
+      case '\b': out += "\\b"; break;
+      case '\f': out += "\\f"; break;
+      case '\n': out += "\\n"; break;
+      case '\r': out += "\\r"; break;
+      case '\t': out += "\\t"; break;
+      default:
+        if (const auto byte = static_cast<unsigned char>(c); byte < 0x20) {
+          out += "\\u00";
+          out += kDigits[byte >> 4U];
+          out += kDigits[byte & 0xFU];
+        } else {
+          out += c;
+        }
+    }
+  }
+  out += '"';
+}
+
+}  // namespace
+
+std::string OfflineGenerator::generate(const OfflineRequest& request) const {
+  const std::int64_t severity = std::clamp<std::int64_t>(request.severity, 0, kMostSevere);
+  const offline::Choices& choices = (*offline::kTexts[index_of(request.problem)])[band_of(severity)];
+  Rng rng(request.seed);
+  std::string text = filled(choices[static_cast<std::size_t>(rng.below(choices.size()))], request);
+  if (!request.json) return text;
+
+  std::string out = R"({"text":)";
+  append_json_string(out, text);
+  out += R"(,"problem":)";
+  append_json_string(out, name_of(request.problem));
+  out += R"(,"severity":)" + std::to_string(severity) + '}';
+  return out;
+}
+
+std::string_view OfflineGenerator::name_of(ProblemType problem) noexcept { return kNames[index_of(problem)]; }
+
+ProblemType OfflineGenerator::problem_of(std::string_view call_type) noexcept {
+  constexpr std::string_view kRetrieval = "rag_";
+  if (equal_ignoring_case(call_type.substr(0, kRetrieval.size()), kRetrieval)) return ProblemType::analysis;
+  for (const Hint& hint : kHints) {
+    if (equal_ignoring_case(call_type, hint.word)) return hint.problem;
+  }
+  return ProblemType::general;
+}
+
+}  // namespace llmcore
