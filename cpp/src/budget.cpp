@@ -16,9 +16,9 @@ constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) noexcept { retu
 
 /// Months since January of year 0 in the Gregorian calendar, for a day since the Unix epoch.
 ///
-/// Counted in years that begin in March: the leap day then comes last, so within a year only its length varies, and a month begins
-/// on the same day of every year. Likewise in a cycle of 400 years only the last century, and in four years only the last, is a
-/// day longer; that day must not be taken for the first of the next.
+/// Counted in years that begin in March: the leap day then comes last, so within a year only its length varies, and a
+/// month begins on the same day of every year. Likewise in a cycle of 400 years only the last century, and in four
+/// years only the last, is a day longer; that day must not be taken for the first of the next.
 constexpr std::int64_t month_of_day(std::int64_t days) noexcept {
   constexpr std::int64_t kMarchOfYear0 = -719'468;  // the first of it, in days since the Unix epoch
   constexpr std::int64_t kYear = 365;
@@ -41,7 +41,8 @@ constexpr std::int64_t month_of_day(std::int64_t days) noexcept {
   return 12 * year + month + 2;
 }
 
-/// percent of limit, rounded up and at least 1: nothing spent never reaches a threshold. Exact, held at the end of the range.
+/// percent of limit, rounded up and at least 1: nothing spent never reaches a threshold. Exact, held at the end of the
+/// range.
 constexpr NanoUsd threshold(NanoUsd limit, std::int64_t percent) noexcept {
   const std::int64_t whole = limit / 100;
   const std::int64_t rest = limit % 100;

@@ -47,7 +47,8 @@ std::vector<std::int64_t> percents(const std::vector<BudgetAlert>& alerts) {
   return result;
 }
 
-// --- periods ---------------------------------------------------------------------------------------------------------------
+// --- periods
+// ---------------------------------------------------------------------------------------------------------------
 
 TEST(BudgetPeriod, HoursAndDaysAreCountedFromTheUnixEpoch) {
   EXPECT_EQ(period_index(Period::hour, 0), 0);
@@ -118,7 +119,8 @@ TEST(BudgetPeriod, HasNames) {
   EXPECT_EQ(to_string(Period::total), "total");
 }
 
-// --- rules -----------------------------------------------------------------------------------------------------------------
+// --- rules
+// -----------------------------------------------------------------------------------------------------------------
 
 TEST(BudgetRule, GoodRulesHaveNoProblem) {
   EXPECT_EQ(BudgetRule{}.problem(), "");
@@ -156,7 +158,8 @@ TEST(Budget, RefusesABadRuleAndNamesIt) {
   }
 }
 
-// --- matching --------------------------------------------------------------------------------------------------------------
+// --- matching
+// --------------------------------------------------------------------------------------------------------------
 
 TEST(Budget, WatchesWhatItsRulesName) {
   EXPECT_FALSE(Budget({}).watches(kAlice));
@@ -204,7 +207,8 @@ TEST(Budget, ChargesEachValueOfAKeyOnce) {
   EXPECT_EQ(accounts[1].spent, 60);
 }
 
-// --- admission -------------------------------------------------------------------------------------------------------------
+// --- admission
+// -------------------------------------------------------------------------------------------------------------
 
 TEST(Budget, AdmitsUpToTheLimitAndNotOneMore) {
   Budget budget({rule("global", Period::day, 100)});
@@ -298,7 +302,8 @@ TEST(Budget, AnActualCostAboveTheWorstCaseIsStillSpent) {
   EXPECT_TRUE(budget.refusal(kNobody, 1, kStart));
 }
 
-// --- accounts --------------------------------------------------------------------------------------------------------------
+// --- accounts
+// --------------------------------------------------------------------------------------------------------------
 
 TEST(Budget, ListsAccountsByRuleAndScope) {
   Budget budget({rule("user=*", Period::day, 100), rule("global", Period::total, 500)});
@@ -347,7 +352,8 @@ TEST(Budget, ForgetsTheAccountsOfThePeriodBefore) {
   EXPECT_THAT(budget.accounts(), IsEmpty());
 }
 
-// --- the turn of a period --------------------------------------------------------------------------------------------------
+// --- the turn of a period
+// --------------------------------------------------------------------------------------------------
 
 TEST(Budget, ANewPeriodStartsWithNothingSpent) {
   struct Case {
@@ -405,7 +411,8 @@ TEST(Budget, WorksBeforeTheEpoch) {
   EXPECT_FALSE(budget.refusal(kNobody, 1, 0));
 }
 
-// --- alerts ----------------------------------------------------------------------------------------------------------------
+// --- alerts
+// ----------------------------------------------------------------------------------------------------------------
 
 TEST(Budget, TellsEachThresholdOncePerPeriod) {
   Budget budget({rule("global", Period::hour, 200, {50, 80, 100})});
@@ -465,7 +472,8 @@ TEST(Budget, ThresholdsAreExactForEveryLimit) {
   spent_at_alert(7, kMost, 645'636'042'579'834'307);
 }
 
-// --- the whole -------------------------------------------------------------------------------------------------------------
+// --- the whole
+// -------------------------------------------------------------------------------------------------------------
 
 TEST(Budget, TheHashTellsStatesApart) {
   const std::vector<BudgetRule> rules{rule("user=*", Period::hour, 100, {50}), rule("global", Period::total, 100)};
@@ -487,7 +495,8 @@ TEST(Budget, TheHashTellsStatesApart) {
 
 class BudgetProperty : public testing::TestWithParam<std::uint64_t> {};
 
-// P5: with actual <= worst case, no account spends more than its limit in a period, whatever is in flight across its turn.
+// P5: with actual <= worst case, no account spends more than its limit in a period, whatever is in flight across its
+// turn.
 TEST_P(BudgetProperty, NoInterleavingOvershootsAndEverythingIsGivenBack) {
   std::mt19937_64 random(GetParam());
   const auto below = [&random](std::uint64_t bound) { return static_cast<std::int64_t>(random() % bound); };

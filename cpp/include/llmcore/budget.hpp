@@ -1,13 +1,15 @@
 // Spending limits that concurrent calls cannot overshoot.
 //
-// A rule holds a limit for a scope and a period. The worst case of a call is reserved in every matching rule before it is sent
-// and settled to its real cost after: admitted only if spent + reserved + worst case <= limit in all of them (P5).
+// A rule holds a limit for a scope and a period. The worst case of a call is reserved in every matching rule before it
+// is sent and settled to its real cost after: admitted only if spent + reserved + worst case <= limit in all of them
+// (P5).
 //
-// When a period turns, what was spent and told is forgotten; reservations stay and are settled in the period of their settling. A
-// wall clock that goes back never opens an old period again. An account with nothing in it is not kept, so memory is bounded by the
-// accounts used in a period.
+// When a period turns, what was spent and told is forgotten; reservations stay and are settled in the period of their
+// settling. A wall clock that goes back never opens an old period again. An account with nothing in it is not kept, so
+// memory is bounded by the accounts used in a period.
 //
-// Externally synchronised. Each operation is O(rules x log accounts), and once more O(accounts of a rule) when its period turns.
+// Externally synchronised. Each operation is O(rules x log accounts), and once more O(accounts of a rule) when its
+// period turns.
 #pragma once
 
 #include <cstddef>
@@ -28,11 +30,13 @@ namespace llmcore {
 enum class Period : std::uint8_t { hour, day, month, total };
 
 [[nodiscard]] std::string_view to_string(Period period) noexcept;
-/// Number of the period that `wall` falls in (UTC): hours or days since the Unix epoch, months since January of year 0, 0 for total.
+/// Number of the period that `wall` falls in (UTC): hours or days since the Unix epoch, months since January of year 0,
+/// 0 for total.
 [[nodiscard]] std::int64_t period_index(Period period, WallTime wall) noexcept;
 
 struct BudgetRule {
-  /// "global", "key=value" (user=alice), or "key=*": an account of its own for each value of the key. A value may hold '='.
+  /// "global", "key=value" (user=alice), or "key=*": an account of its own for each value of the key. A value may hold
+  /// '='.
   std::string scope = "global";
   Period period = Period::total;
   NanoUsd limit = 0;
@@ -43,7 +47,8 @@ struct BudgetRule {
   [[nodiscard]] std::string problem() const;
 };
 
-/// What a call is charged to: ("user", "alice"), ("model", "gpt-4o"), ... A key with several values is charged to each of them.
+/// What a call is charged to: ("user", "alice"), ("model", "gpt-4o"), ... A key with several values is charged to each
+/// of them.
 using Scopes = std::vector<std::pair<std::string, std::string>>;
 
 struct BudgetAlert {
@@ -69,7 +74,8 @@ struct BudgetRefusal {
 
 class Budget {
  public:
-  /// Money set aside in the accounts of the matching rules. Must be settled or released exactly once, with the budget it came from.
+  /// Money set aside in the accounts of the matching rules. Must be settled or released exactly once, with the budget
+  /// it came from.
   struct Reservation {
     NanoUsd amount = 0;
     std::vector<std::pair<std::size_t, std::string>> accounts;  // (rule, scope)
@@ -90,14 +96,14 @@ class Budget {
 
   /// Whether any rule watches these scopes.
   [[nodiscard]] bool watches(const Scopes& scopes) const noexcept;
-  /// What stands against setting `worst_case` aside; nothing if it would be admitted. An unknown price (empty) is refused by any
-  /// rule that watches these scopes.
+  /// What stands against setting `worst_case` aside; nothing if it would be admitted. An unknown price (empty) is
+  /// refused by any rule that watches these scopes.
   [[nodiscard]] std::optional<BudgetRefusal> refusal(const Scopes& scopes, std::optional<NanoUsd> worst_case,
                                                      WallTime wall);
   /// Sets `worst_case` (negative counts as 0) aside in every matching rule. Call refusal() first: this does not ask.
   [[nodiscard]] Reservation reserve(const Scopes& scopes, NanoUsd worst_case, WallTime wall);
-  /// The call is over and cost `actual` (negative counts as 0): the reservation ends, the cost is spent in the period of now, and the
-  /// thresholds that it reached are returned, by rule and ascending.
+  /// The call is over and cost `actual` (negative counts as 0): the reservation ends, the cost is spent in the period
+  /// of now, and the thresholds that it reached are returned, by rule and ascending.
   std::vector<BudgetAlert> settle(const Reservation& reservation, NanoUsd actual, WallTime wall);
   /// The call was never sent: the reservation ends, nothing is spent.
   void release(const Reservation& reservation);
@@ -115,7 +121,8 @@ class Budget {
     NanoUsd reserved = 0;
     std::size_t alerted = 0;  // thresholds of this period already told
   };
-  /// The accounts of one rule. They share a period, so that one that is opened while the clock is behind joins the others.
+  /// The accounts of one rule. They share a period, so that one that is opened while the clock is behind joins the
+  /// others.
   struct Ledger {
     std::int64_t period_index = 0;
     std::map<std::string, Book, std::less<>> books;  // by scope; none is empty

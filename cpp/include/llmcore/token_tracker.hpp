@@ -1,7 +1,8 @@
 // Usage and cost per model x call type x hour, and in all.
 //
-// Sums are held at the ends of their range instead of wrapping. Externally synchronised. record: O(log keys). Hours older than the
-// retention are dropped when a newer hour begins (the totals keep what was in them), so memory is bounded by keys x hours kept.
+// Sums are held at the ends of their range instead of wrapping. Externally synchronised. record: O(log keys). Hours
+// older than the retention are dropped when a newer hour begins (the totals keep what was in them), so memory is
+// bounded by keys x hours kept.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +48,8 @@ struct UsageSample {
 
 class TokenTracker {
  public:
-  /// `hours_kept`: how many hours, the newest included, stay apart before they are in the totals alone. Throws std::invalid_argument
-  /// when it is less than 1.
+  /// `hours_kept`: how many hours, the newest included, stay apart before they are in the totals alone. Throws
+  /// std::invalid_argument when it is less than 1.
   explicit TokenTracker(std::int64_t hours_kept = 48);
 
   /// Counts the call in the hour of `wall`; in the totals alone when that hour is no longer kept.

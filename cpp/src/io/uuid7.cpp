@@ -60,8 +60,8 @@ std::int64_t process_id() noexcept {
 #endif
 }
 
-/// Random words of one thread. It looks at the process before every word, so that a forked child never uses a word that its parent
-/// may use as well.
+/// Random words of one thread. It looks at the process before every word, so that a forked child never uses a word that
+/// its parent may use as well.
 class RandomWords {
  public:
   std::uint64_t next() {
@@ -80,13 +80,14 @@ class RandomWords {
   std::int64_t process_ = -1;
 };
 
-/// Milliseconds and counter as one number, the last one handed out. Without a lock: a fork while another thread holds one would
-/// leave it locked in the child for ever.
+/// Milliseconds and counter as one number, the last one handed out. Without a lock: a fork while another thread holds
+/// one would leave it locked in the child for ever.
 std::uint64_t advance(std::uint64_t milliseconds, RandomWords& random) {
   static constinit std::atomic<std::uint64_t> shared{0};
   std::uint64_t last = shared.load(std::memory_order_relaxed);
   for (;;) {
-    // Within a millisecond, or behind it when the clock went back, the counter goes on, into the milliseconds when it is full.
+    // Within a millisecond, or behind it when the clock went back, the counter goes on, into the milliseconds when it
+    // is full.
     const bool later = milliseconds > (last >> kCounterBits);
     const std::uint64_t next = later ? (milliseconds << kCounterBits) | (random.next() & kCounterSeedMask) : last + 1;
     if (shared.compare_exchange_weak(last, next, std::memory_order_relaxed)) return next;

@@ -22,8 +22,8 @@
 namespace llmcore::io {
 namespace {
 
-// Ids of a process ascend whatever the tests before took, so each test that needs the milliseconds it asks for starts at a later
-// hour than any other.
+// Ids of a process ascend whatever the tests before took, so each test that needs the milliseconds it asks for starts
+// at a later hour than any other.
 WallTime fresh_hour() {
   static WallTime hour = now().wall / kMillisecond * kMillisecond;
   return hour += kHour;
