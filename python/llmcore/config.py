@@ -199,7 +199,7 @@ class PriceSettings(PriceRates):
 
 
 class LedgerSettings(_Section):
-    """Where calls are recorded. A password in the URL is neither shown nor pickled."""
+    """Where calls are recorded: None is the default place, "none" nowhere. A password is neither shown nor pickled."""
 
     url: values.DatabaseUrl = None
 
@@ -322,6 +322,14 @@ class Settings(BaseSettings):
         """
         return self.model if self.model is not None and provider == self.provider else default_model(provider)
 
+    def lane_limits(self, provider: str | None = None) -> RateLimiterConfig:
+        """The limits towards a provider: its own over those of all, over the preset's. None: those of all."""
+        limits = (Config.game() if self.queue.preset == "game" else Config.server()).limits
+        self.limits.apply(limits)
+        if provider is not None and (own := self.limits.providers.get(provider)) is not None:
+            own.apply(limits)
+        return limits
+
     def engine_config(self) -> Config:
         """The engine's configuration. A ``seed`` of None leaves the engine's seed to the caller.
 
@@ -330,7 +338,9 @@ class Settings(BaseSettings):
         config = Config.game() if self.queue.preset == "game" else Config.server()
         if self.seed is not None:
             config.seed = self.seed
-        self._set_limits(config)
+        config.limits = self.lane_limits()
+        for name in self.limits.providers:
+            config.set_provider_limits(name, self.lane_limits(name))
         self._set_queue(config)
         self._set_recovery(config)
         config.cache.max_entries = self.cache.max_entries
@@ -347,17 +357,6 @@ class Settings(BaseSettings):
         if problems := config.problems():
             raise LLMConfigError("the engine does not accept these settings: " + "; ".join(problems))
         return config
-
-    def _set_limits(self, config: Config) -> None:
-        self.limits.apply(config.limits)
-        for name, lane in self.limits.providers.items():
-            limits = RateLimiterConfig()
-            limits.requests_per_minute = config.limits.requests_per_minute
-            limits.tokens_per_minute = config.limits.tokens_per_minute
-            limits.max_in_flight = config.limits.max_in_flight
-            limits.minute_burst = config.limits.minute_burst
-            lane.apply(limits)
-            config.set_provider_limits(name, limits)
 
     def _set_queue(self, config: Config) -> None:
         capacity = list(config.queue.class_capacity)

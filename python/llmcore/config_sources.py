@@ -245,7 +245,10 @@ def _shown(loc: Loc, given: object) -> str:
     """`` is 'value'``, unless it may be a secret or is more than one value."""
     if not isinstance(given, str | int | float | Decimal | None) or loc[-1] == "api_key" or loc[0] == "ledger":
         return ""
-    text = str(given) if isinstance(given, int | float | Decimal) else repr(given)
+    try:
+        text = str(given) if isinstance(given, int | float | Decimal) else repr(given)
+    except ValueError:
+        return " is too long a number"
     key_like = re.search(r"(?i)\b(sk|pk|gsk|xai|pplx|hf)[-_]\w|@|[\w-]{32}", text)
     if key_like or (loc[0] == "providers" and "://" not in text):
         return " (not shown, it may be a secret)"

@@ -138,9 +138,10 @@ def _base_url(value: object) -> str | None:
 def _database_url(value: object) -> str | None:
     if _is_blank(value):
         return None
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+._-]*://\S*", value.strip()):
+    if not isinstance(value, str) or not re.fullmatch(r"none|[A-Za-z][A-Za-z0-9+._-]*://\S*", value.strip()):
         raise ValueError(
-            'must be the URL of a database, such as "sqlite:///llmcore.db" or "postgresql+psycopg://user@host/name"'
+            'must be the URL of a database, such as "sqlite:///llmcore.db" or "postgresql+psycopg://user@host/name", '
+            'or "none" for no ledger'
         )
     return value.strip()
 
