@@ -10,12 +10,12 @@ __extension__ typedef __int128 Int128;
 
 constexpr std::int64_t kPermille = 1000;
 
-// base x 2^attempt, but no more than the cap.
-Duration grown(const BackoffConfig& config, std::int64_t attempt) noexcept {
+// base x 2^attempt, but no more than `bound`.
+Duration grown(Duration base, std::int64_t attempt, Duration bound) noexcept {
   constexpr std::int64_t kLastShift = 62;  // of a positive 63-bit number; any further one leaves nothing to compare
-  if (config.base == 0) return 0;
-  if (attempt > kLastShift || config.base > (config.cap >> attempt)) return config.cap;
-  return config.base << attempt;
+  if (base == 0) return 0;
+  if (attempt > kLastShift || base > (bound >> attempt)) return bound;
+  return base << attempt;
 }
 
 }  // namespace
@@ -39,14 +39,19 @@ Backoff::Backoff(const BackoffConfig& config) : config_(config) {
 }
 
 Duration Backoff::delay(std::int64_t attempt, Rng& rng) const noexcept {
-  const Duration wait = grown(config_, std::max<std::int64_t>(attempt, 0));
+  const std::int64_t doublings = std::max<std::int64_t>(attempt, 0);
   switch (config_.jitter) {
-    case Jitter::none: return wait;
-    case Jitter::full: return rng.between(0, wait);
-    case Jitter::proportional: break;
+    case Jitter::none: break;
+    case Jitter::full: return rng.between(0, grown(config_.base, doublings, config_.cap));
+    case Jitter::proportional: {
+      // Far above any cap, and small enough that the jittered range still fits into 63 bits.
+      constexpr Duration kAges = Duration{1} << 61;
+      const Duration wait = grown(config_.base, doublings, kAges);
+      const auto spread = static_cast<Duration>(Int128{wait} * config_.jitter_permille / kPermille);
+      return std::min(rng.between(wait - spread, wait + spread), config_.cap);
+    }
   }
-  const auto spread = static_cast<Duration>(Int128{wait} * config_.jitter_permille / kPermille);
-  return rng.between(wait - spread, std::min(add_saturated(wait, spread), config_.cap));
+  return grown(config_.base, doublings, config_.cap);
 }
 
 }  // namespace llmcore

@@ -1,7 +1,7 @@
-// How long to wait before the next attempt: base x 2^attempt, jittered, never above the cap.
+// How long to wait before the next attempt: base x 2^attempt, jittered, capped last.
 //
-// The cap bounds the growth and then the range that the jitter draws from. Cutting off the drawn value instead would
-// leave most of those who wait longest with exactly the cap, and they would all come back at the same instant.
+// No delay exceeds the cap. Proportional jitter is cut off at it, so calls that have failed long wait exactly the cap; full
+// jitter draws below it, so they stay spread.
 //
 // Immutable after construction; the random numbers are the caller's. Thread-safe as long as each thread brings its own
 // Rng. O(1), integers only: delays are the same on every platform for the same seed.
@@ -16,8 +16,8 @@ namespace llmcore {
 
 enum class Jitter : std::uint8_t {
   none,
-  proportional,  ///< uniform in delay x [1 - f, 1 + f], as far as the cap allows
-  full,          ///< uniform in [0, delay]
+  proportional,  ///< uniform in delay x [1 - f, 1 + f]
+  full,          ///< uniform in [0, min(delay, cap)]
 };
 
 struct BackoffConfig {
