@@ -1,0 +1,123 @@
+"""What a call costs the client: CPU, calls per second, import time, memory; beside the peers, in one run.
+
+    python benchmarks/call_overhead.py [--quick] [--json FILE] [--peers liter-llm,litellm]
+
+A server on loopback answers at once, in a process of its own. Each contender runs in a fresh process; peers that are not dependencies of llmcore are
+installed into an environment of their own (benchmarks/.venv-peers). The rounds of all contenders alternate, and the median counts, so that a
+machine whose speed drifts is unfair to nobody. Read the ratios, not the numbers.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests" / "py"))
+from support.server import ServerProcess  # noqa: E402 - the tests' server, on the path only now
+
+PEERS = {"liter-llm": "liter-llm>=2", "litellm": "litellm>=1.50"}
+OWN = ("raw-socket", "pyreqwest", "llmcore", "openai")
+
+
+def peers_python(names: list[str]) -> str:
+    """The interpreter of an environment that has these peers."""
+    folder = HERE / ".venv-peers"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+    marker = folder / ("-".join(sorted(names)) + ".installed")
+    if not marker.exists():
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *(PEERS[name] for name in names)], check=True)
+        marker.touch()
+    return str(python)
+
+
+def measure(python: str, name: str, mode: str, count: int, base_url: str, threads: bool = False) -> dict[str, float]:
+    """One run of one contender in a process of its own."""
+    environment = dict(os.environ)
+    environment.pop("LLMCORE_BENCH_THREADS", None)
+    if threads:
+        environment["LLMCORE_BENCH_THREADS"] = "1"
+    done = subprocess.run(
+        [python, str(HERE / "contenders.py"), name, mode, str(count), base_url],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{name} {mode} failed:\n{done.stderr}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def median(runs: list[dict[str, float]]) -> dict[str, float]:
+    """Key by key."""
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the calls and one round")
+    parser.add_argument("--json", type=Path, help="write the medians here too")
+    parser.add_argument("--peers", default="liter-llm", help="comma-separated: liter-llm, litellm; empty for none")
+    options = parser.parse_args()
+    names = [name for name in options.peers.split(",") if name]
+    peers = peers_python(names) if names else sys.executable
+    rounds, scale = (1, 10) if options.quick else (3, 1)
+
+    plan: list[tuple[str, str, str, int, bool]] = []
+    for name in (*OWN, *names):
+        python = peers if name in PEERS else sys.executable
+        slow = name in ("openai", "litellm")
+        plan.append((name, python, "sequential", (2_000 if slow else 10_000) // scale, False))
+        if name not in ("raw-socket", "pyreqwest"):
+            plan.append((name, python, "concurrent", (2_000 if slow else 20_000) // scale, False))
+            plan.append((name, python, "import", 1, False))
+    plan.append(("llmcore", sys.executable, "concurrent", 20_000 // scale, True))
+    plan.append(("llmcore-hit", sys.executable, "sequential", 50_000 // scale, False))
+
+    results: dict[tuple[str, str, bool], list[dict[str, float]]] = {}
+    with ServerProcess("chat") as server:
+        for _ in range(rounds):
+            for name, python, mode, count, threads in plan:
+                found = measure(python, name, mode, count, server.base_url, threads)
+                results.setdefault((name, mode, threads), []).append(found)
+    medians = {key: median(runs) for key, runs in results.items()}
+    report(medians, names)
+    if options.json:
+        flat = {"/".join((name, "threads" if threads else mode)): found for (name, mode, threads), found in medians.items()}
+        options.json.write_text(json.dumps(flat, indent=2) + "\n")
+
+
+def report(found: dict[tuple[str, str, bool], dict[str, float]], peers: list[str]) -> None:
+    """The table, and how we stand."""
+    ours = found["llmcore", "sequential", False]["cpu_us"]
+    print(f"{'one after the other':<22}{'CPU us/call':>12}{'calls/s':>10}{'x llmcore':>11}{'RSS MB':>8}")
+    for (name, mode, _), one in found.items():
+        if mode == "sequential":
+            print(f"{name:<22}{one['cpu_us']:>12.1f}{one['per_second']:>10.0f}{one['cpu_us'] / ours:>11.2f}{one['rss_mb']:>8.0f}")
+    rate = found["llmcore", "concurrent", False]["per_second"]
+    print(f"\n{'64 at once':<22}{'CPU us/call':>12}{'calls/s':>10}{'x llmcore':>11}{'RSS MB':>8}")
+    for (name, mode, threads), one in found.items():
+        if mode == "concurrent":
+            label = name + (" (threads)" if threads else "")
+            print(f"{label:<22}{one['cpu_us']:>12.1f}{one['per_second']:>10.0f}{one['per_second'] / rate:>11.2f}{one['rss_mb']:>8.0f}")
+    print(f"\n{'import':<22}{'ms':>12}{'RSS MB':>10}")
+    for (name, mode, _), one in found.items():
+        if mode == "import":
+            print(f"{name:<22}{one['import_ms']:>12.1f}{one['import_rss_mb']:>10.1f}")
+    best = max(found["llmcore", "concurrent", threads]["per_second"] for threads in (False, True))
+    print(f"\n64 at once, llmcore / openai SDK: {best / found['openai', 'concurrent', False]['per_second']:.1f}")
+    for name in peers:
+        print(f"CPU per call, llmcore / {name}: {ours / found[name, 'sequential', False]['cpu_us']:.2f}")
+    print(f"cache hit, all included: {found['llmcore-hit', 'sequential', False]['cpu_us']:.1f} us")
+
+
+if __name__ == "__main__":
+    main()
