@@ -34,7 +34,8 @@ llmcore_target(llmcore_tests)
 target_include_directories(llmcore_tests PRIVATE cpp/src tests/cpp)
 target_link_libraries(llmcore_tests PRIVATE llmcore_core llmcore_io nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main
                                             Threads::Threads)
-target_compile_definitions(llmcore_tests PRIVATE LLMCORE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+set_source_files_properties(tests/cpp/scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
+                                                                   "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
 
 # Not while building: a loaded machine would fail the build at the five-second limit of listing the tests.
