@@ -2,8 +2,10 @@
 
     python benchmarks/call_overhead.py [--quick] [--json FILE] [--peers liter-llm,litellm]
 
-A server on loopback answers at once, in a process of its own. Each contender runs in a fresh process; peers that are not dependencies of llmcore are
-installed into an environment of their own (benchmarks/.venv-peers). The rounds of all contenders alternate, and the median counts, so that a
+A server on loopback answers at once, in a process of its own. Each contender runs in a fresh process; peers that are
+not dependencies of llmcore are
+installed into an environment of their own (benchmarks/.venv-peers). The rounds of all contenders alternate, and the
+median counts, so that a
 machine whose speed drifts is unfair to nobody. Read the ratios, not the numbers.
 """
 
@@ -91,24 +93,26 @@ def main() -> None:
     medians = {key: median(runs) for key, runs in results.items()}
     report(medians, names)
     if options.json:
-        flat = {"/".join((name, "threads" if threads else mode)): found for (name, mode, threads), found in medians.items()}
+        flat = {
+            "/".join((name, "threads" if threads else mode)): found for (name, mode, threads), found in medians.items()
+        }
         options.json.write_text(json.dumps(flat, indent=2) + "\n")
 
 
 def report(found: dict[tuple[str, str, bool], dict[str, float]], peers: list[str]) -> None:
     """The table, and how we stand."""
     ours = found["llmcore", "sequential", False]["cpu_us"]
-    print(f"{'one after the other':<22}{'CPU us/call':>12}{'calls/s':>10}{'x llmcore':>11}{'RSS MB':>8}")
-    for (name, mode, _), one in found.items():
-        if mode == "sequential":
-            print(f"{name:<22}{one['cpu_us']:>12.1f}{one['per_second']:>10.0f}{one['cpu_us'] / ours:>11.2f}{one['rss_mb']:>8.0f}")
     rate = found["llmcore", "concurrent", False]["per_second"]
-    print(f"\n{'64 at once':<22}{'CPU us/call':>12}{'calls/s':>10}{'x llmcore':>11}{'RSS MB':>8}")
-    for (name, mode, threads), one in found.items():
-        if mode == "concurrent":
-            label = name + (" (threads)" if threads else "")
-            print(f"{label:<22}{one['cpu_us']:>12.1f}{one['per_second']:>10.0f}{one['per_second'] / rate:>11.2f}{one['rss_mb']:>8.0f}")
-    print(f"\n{'import':<22}{'ms':>12}{'RSS MB':>10}")
+    for title, wanted in (("one after the other", "sequential"), ("64 at once", "concurrent")):
+        print(f"{title:<22}{'CPU us/call':>12}{'calls/s':>10}{'x llmcore':>11}{'RSS MB':>8}")
+        for (name, mode, threads), one in found.items():
+            if mode == wanted:
+                label = name + (" (threads)" if threads else "")
+                cpu, per_second = one["cpu_us"], one["per_second"]
+                ratio = cpu / ours if wanted == "sequential" else per_second / rate
+                print(f"{label:<22}{cpu:>12.1f}{per_second:>10.0f}{ratio:>11.2f}{one['rss_mb']:>8.0f}")
+        print()
+    print(f"{'import':<22}{'ms':>12}{'RSS MB':>10}")
     for (name, mode, _), one in found.items():
         if mode == "import":
             print(f"{name:<22}{one['import_ms']:>12.1f}{one['import_rss_mb']:>10.1f}")

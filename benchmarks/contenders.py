@@ -4,7 +4,8 @@ Run by call_overhead.py, each in a process of its own::
 
     python contenders.py NAME sequential|concurrent|import COUNT BASE_URL
 
-Prints one JSON object: CPU microseconds of this process per call (every thread, system time included), calls per second, and
+Prints one JSON object: CPU microseconds of this process per call (every thread, system time included), calls per
+second, and
 memory.
 """
 
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 MODEL = "gpt-4o-mini"
@@ -53,9 +55,10 @@ class RawSocket(Contender):
     imports = "socket"
 
     def sync(self, base_url: str) -> Sync:
-        host, port = base_url.split("//")[1].split("/")[0].split(":")
+        host, port = base_url.split("//")[1].split("/", maxsplit=1)[0].split(":")
         body = json.dumps({"model": MODEL, "messages": MESSAGES}).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        fields = f"host: {host}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+        head = f"POST /v1/chat/completions HTTP/1.1\r\n{fields}\r\n\r\n"
         request = head.encode() + body
         link = socket.create_connection((host, int(port)))
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -158,7 +161,9 @@ class LiterLLM(Contender):
         import liter_llm  # type: ignore[import-not-found]
 
         client = liter_llm.create_client(api_key=KEY, base_url=base_url, max_retries=0)
-        return lambda _: liter_llm.chat(client, liter_llm.ChatCompletionRequest(model=f"openai/{MODEL}", messages=MESSAGES))
+        return lambda _: liter_llm.chat(
+            client, liter_llm.ChatCompletionRequest(model=f"openai/{MODEL}", messages=MESSAGES)
+        )
 
 
 class LiteLLM(Contender):
@@ -167,12 +172,16 @@ class LiteLLM(Contender):
     def sync(self, base_url: str) -> Sync:
         import litellm  # type: ignore[import-not-found]
 
-        return lambda _: litellm.completion(model=f"openai/{MODEL}", messages=MESSAGES, api_key=KEY, base_url=base_url, num_retries=0)
+        return lambda _: litellm.completion(
+            model=f"openai/{MODEL}", messages=MESSAGES, api_key=KEY, base_url=base_url, num_retries=0
+        )
 
     def asynchronous(self, base_url: str) -> Async:
         import litellm
 
-        return lambda _: litellm.acompletion(model=f"openai/{MODEL}", messages=MESSAGES, api_key=KEY, base_url=base_url, num_retries=0)
+        return lambda _: litellm.acompletion(
+            model=f"openai/{MODEL}", messages=MESSAGES, api_key=KEY, base_url=base_url, num_retries=0
+        )
 
 
 CONTENDERS: dict[str, type[Contender]] = {
@@ -192,8 +201,7 @@ def _cpu() -> float:
 
 
 def _rss_mb() -> float:
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize() / 1e6
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
 def _measured(run: Callable[[int], object], count: int, contender: Contender) -> dict[str, float]:
@@ -232,7 +240,9 @@ def sequential(contender: Contender, count: int, base_url: str) -> dict[str, flo
 
 
 def concurrent(contender: Contender, count: int, base_url: str) -> dict[str, float]:
-    """64 at once: as tasks where the library is asynchronous, and as threads where it is not (or `threads` is asked for)."""
+    """64 at once: as tasks where the library is asynchronous, and as threads where it is not (or `threads` is asked
+    for).
+    """
     with asyncio.Runner() as runner:
 
         async def opened() -> Async | None:
@@ -273,7 +283,11 @@ def importing(contender: Contender) -> dict[str, float]:
     """What the import alone costs."""
     before, start = _rss_mb(), time.perf_counter()
     __import__(contender.imports)
-    return {"import_ms": (time.perf_counter() - start) * 1e3, "import_rss_mb": _rss_mb(), "added_mb": _rss_mb() - before}
+    return {
+        "import_ms": (time.perf_counter() - start) * 1e3,
+        "import_rss_mb": _rss_mb(),
+        "added_mb": _rss_mb() - before,
+    }
 
 
 def main() -> None:

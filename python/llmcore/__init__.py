@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from llmcore.config import Settings as Settings
     from llmcore.context import context as context
     from llmcore.errors import BudgetExceededError as BudgetExceededError
+    from llmcore.errors import LedgerError as LedgerError
     from llmcore.errors import LLMAuthError as LLMAuthError
     from llmcore.errors import LLMBadRequestError as LLMBadRequestError
     from llmcore.errors import LLMCancelledError as LLMCancelledError
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from llmcore.errors import LLMServerError as LLMServerError
     from llmcore.errors import LLMTimeoutError as LLMTimeoutError
     from llmcore.errors import LLMValidationError as LLMValidationError
-    from llmcore.errors import LedgerError as LedgerError
     from llmcore.errors import QueueFullError as QueueFullError
     from llmcore.errors import QueueTimeoutError as QueueTimeoutError
     from llmcore.errors import ReplayError as ReplayError
@@ -129,7 +129,7 @@ _HOME = {
     "register_provider": "providers.registry",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:

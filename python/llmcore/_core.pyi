@@ -1,6 +1,7 @@
 """The compiled core. Times are integer nanoseconds, money integer nano-US-dollars; every class is thread-safe.
 
-Where a method takes ``now`` (monotonic) or ``wall`` (since the Unix epoch), None reads the system's clock. See the C++ headers for the laws and complexities.
+Where a method takes ``now`` (monotonic) or ``wall`` (since the Unix epoch), None reads the system's clock. See the
+C++ headers for the laws and complexities.
 """
 
 from collections.abc import Mapping, Sequence
@@ -184,7 +185,11 @@ class BackoffConfig:
     jitter: Jitter
     jitter_permille: int
     def __init__(
-        self, base: SupportsIndex = 500_000_000, cap: SupportsIndex = 30_000_000_000, jitter: Jitter = ..., jitter_permille: SupportsIndex = 250
+        self,
+        base: SupportsIndex = ...,
+        cap: SupportsIndex = ...,
+        jitter: Jitter = ...,
+        jitter_permille: SupportsIndex = 250,
     ) -> None: ...
 
 class Backoff:
@@ -237,7 +242,9 @@ class RateLimiter:
     def try_acquire(self, n: SupportsIndex = 1, now: SupportsIndex | None = None) -> bool: ...
     def time_until(self, n: SupportsIndex = 1, now: SupportsIndex | None = None) -> int: ...
     def reserve(self, tokens: SupportsIndex = 0, now: SupportsIndex | None = None) -> RateReservation | None: ...
-    def settle(self, reservation: RateReservation, actual_tokens: SupportsIndex, now: SupportsIndex | None = None) -> None: ...
+    def settle(
+        self, reservation: RateReservation, actual_tokens: SupportsIndex, now: SupportsIndex | None = None
+    ) -> None: ...
     def refund(self, reservation: RateReservation, now: SupportsIndex | None = None) -> None: ...
     def pause_until(self, until: SupportsIndex) -> None: ...
     def observe(self, observation: RateObservation, now: SupportsIndex | None = None) -> None: ...
@@ -259,7 +266,11 @@ class RequestQueue:
 
     def __init__(self, config: RequestQueueConfig = ...) -> None: ...
     def push(
-        self, id: SupportsIndex, priority: Priority = ..., deadline: SupportsIndex | None = None, now: SupportsIndex | None = None
+        self,
+        id: SupportsIndex,
+        priority: Priority = ...,
+        deadline: SupportsIndex | None = None,
+        now: SupportsIndex | None = None,
     ) -> str:
         """'accepted', 'class_full', 'total_full' or 'duplicate'"""
     def pop(self) -> int | None: ...
@@ -276,7 +287,10 @@ class ResponseCacheConfig:
     max_bytes: int
     ttl: int
     def __init__(
-        self, max_entries: SupportsIndex = 10_000, max_bytes: SupportsIndex = 268_435_456, ttl: SupportsIndex = 3_600_000_000_000
+        self,
+        max_entries: SupportsIndex = 10_000,
+        max_bytes: SupportsIndex = ...,
+        ttl: SupportsIndex = ...,
     ) -> None: ...
 
 class ResponseCache:
@@ -387,7 +401,9 @@ class Budget:
         self, scopes: Sequence[tuple[str, str]], worst_case: SupportsIndex, wall: SupportsIndex | None = None
     ) -> BudgetReservation | None:
         """Sets money aside in every matching rule, or in none (None)."""
-    def settle(self, reservation: BudgetReservation, actual: SupportsIndex, wall: SupportsIndex | None = None) -> list[AlertRecord]: ...
+    def settle(
+        self, reservation: BudgetReservation, actual: SupportsIndex, wall: SupportsIndex | None = None
+    ) -> list[AlertRecord]: ...
     def release(self, reservation: BudgetReservation) -> None: ...
     def reserved(self) -> int: ...
     def accounts(self) -> list[dict[str, Any]]: ...
@@ -619,7 +635,9 @@ class Engine:
         mono: SupportsIndex,
         wall: SupportsIndex,
     ) -> None: ...
-    def observed(self, tenant: str, provider: str, limits: RateObservation, mono: SupportsIndex, wall: SupportsIndex) -> None: ...
+    def observed(
+        self, tenant: str, provider: str, limits: RateObservation, mono: SupportsIndex, wall: SupportsIndex
+    ) -> None: ...
     def cancel(self, call: SupportsIndex, mono: SupportsIndex, wall: SupportsIndex) -> None: ...
     def tick(self, mono: SupportsIndex, wall: SupportsIndex) -> None: ...
     def drain(self) -> list[Send | Abort | Finish | AttemptRecord | AlertRecord]: ...

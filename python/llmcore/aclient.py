@@ -16,7 +16,8 @@ __all__ = ["AsyncLLMClient", "run"]
 
 
 class AsyncLLMClient(View):
-    """Calls language models from asyncio tasks, on any event loop. A cheap view of a :class:`~llmcore.runtime.Runtime`, which it may share with
+    """Calls language models from asyncio tasks, on any event loop. A cheap view of a
+    :class:`~llmcore.runtime.Runtime`, which it may share with
     synchronous clients."""
 
     async def complete(
@@ -35,7 +36,9 @@ class AsyncLLMClient(View):
         call_type: str | None = None,
         **context_and_provider_params: Any,
     ) -> LLMResponse:
-        """One chat completion: as :meth:`llmcore.client.LLMClient.complete`. Cancelling the task cancels the call and gives everything back."""
+        """One chat completion: as :meth:`llmcore.client.LLMClient.complete`. Cancelling the task cancels the call and
+        gives everything back.
+        """
         flow = self._prepare(
             messages,
             model,
@@ -64,8 +67,12 @@ class AsyncLLMClient(View):
         await self.close()
 
 
-async def run(runtime: "Runtime", flow: "Generator[Step, HttpResponse | TransportError | None, LLMResponse]") -> LLMResponse:
-    """Runs a call's flow in the running task. An exception, cancellation included, closes the flow, which cancels the call."""
+async def run(
+    runtime: "Runtime", flow: "Generator[Step, HttpResponse | TransportError | None, LLMResponse]"
+) -> LLMResponse:
+    """Runs a call's flow in the running task. An exception, cancellation included, closes the flow, which cancels the
+    call.
+    """
     asend = runtime.transport.asend
     result: HttpResponse | TransportError | None = None
     try:

@@ -18,7 +18,8 @@ __all__ = ["LLMClient", "run"]
 class LLMClient(View):
     """Calls language models from threads. Thread-safe; a cheap view of a :class:`~llmcore.runtime.Runtime`.
 
-    Made without ``settings=`` and ``tracker=`` it shares the process's default runtime, so making one per request costs nothing and all share one limit.
+    Made without ``settings=`` and ``tracker=`` it shares the process's default runtime, so making one per request
+    costs nothing and all share one limit.
     """
 
     def complete(
@@ -48,9 +49,11 @@ class LLMClient(View):
         :param response_format: in the OpenAI shape; wins over json_format
         :param priority: its place among calls that wait
         :param deadline: seconds for everything, waiting and retries included; None takes the settings' (120)
-        :param cache: whether an equal request may be answered from the cache, or by joining one in flight; None takes the settings' (no)
+        :param cache: whether an equal request may be answered from the cache, or by joining one in flight; None
+            takes the settings' (no)
         :param call_type: what it is for: an open string, see LLMCallTypeEnum
-        :param context_and_provider_params: fields of CallContext describe the call; anything else goes to the provider as it is
+        :param context_and_provider_params: fields of CallContext describe the call; anything else goes to the
+            provider as it is
         :raises LLMError: one of its subclasses: see :mod:`llmcore.errors`
         """
         flow = self._prepare(
@@ -82,7 +85,9 @@ class LLMClient(View):
 
 
 def run(runtime: "Runtime", flow: "Generator[Step, HttpResponse | TransportError | None, LLMResponse]") -> LLMResponse:
-    """Runs a call's flow on the calling thread. An exception, Ctrl-C included, closes the flow, which cancels the call."""
+    """Runs a call's flow on the calling thread. An exception, Ctrl-C included, closes the flow, which cancels the
+    call.
+    """
     send = runtime.transport.send
     result: HttpResponse | TransportError | None = None
     try:

@@ -61,7 +61,9 @@ def resolve(values: Mapping[str, Any]) -> CallContext:
 def _checked(name: str, value: Any) -> Any:
     if name not in CONTEXT_FIELDS:
         known = ", ".join(sorted(CONTEXT_FIELDS))
-        raise LLMValidationError(f"'{name}' is no context field; the known ones are {known} (anything else belongs into metadata)")
+        raise LLMValidationError(
+            f"'{name}' is no context field; the known ones are {known} (anything else belongs into metadata)"
+        )
     if name == "tags":
         if isinstance(value, str) or not all(isinstance(tag, str) for tag in value or ()):
             raise LLMValidationError("tags is a sequence of strings")

@@ -6,7 +6,8 @@
     +-- LLMConnectionError        the provider could not be reached, or the connection broke
     +-- LLMRateLimitError         the provider said "slower" (or its quota is spent) and retrying did not help
     +-- LLMAuthError              the key is missing, wrong, or not allowed
-    +-- LLMBadRequestError        the provider will never accept this request (or the model does not exist, or its policy forbids it)
+    +-- LLMBadRequestError        the provider will never accept this request (or the model does not exist, or its
+    policy forbids it)
     |   +-- LLMContextLengthError the prompt is too long for the model
     +-- LLMServerError            the provider failed, or no provider of the chain could be tried
     +-- LLMValidationError        an answer or a value did not have the form that was asked for

@@ -1,6 +1,7 @@
 """How many tokens a request will use, before anybody has counted them.
 
-A byte of JSON is a quarter of a token in English prose and up to a third in code or other scripts, so the expected figure divides by four and the
+A byte of JSON is a quarter of a token in English prose and up to a third in code or other scripts, so the expected
+figure divides by four and the
 upper one by three. Media are counted by the piece, not by the length of their base64 text.
 """
 
@@ -11,7 +12,8 @@ from llmcore.types import LLMRequest
 
 __all__ = ["TokenEstimate", "TokenEstimator"]
 
-#: What a picture or a sound clip in a prompt is taken to cost: a 1024 x 1024 image at high detail is 765 tokens at OpenAI.
+#: What a picture or a sound clip in a prompt is taken to cost: a 1024 x 1024 image at high detail is 765 tokens at
+#: OpenAI.
 _TOKENS_PER_MEDIUM = 1_000
 _MEDIA = frozenset({"image_url", "input_audio", "file", "input_image", "input_file", "image"})
 
@@ -25,7 +27,9 @@ class TokenEstimate:
 
 
 class TokenEstimator:
-    """Estimates prompts from their encoded size. Stateless; replace it in a :class:`~llmcore.runtime.Runtime` to count exactly."""
+    """Estimates prompts from their encoded size. Stateless; replace it in a :class:`~llmcore.runtime.Runtime` to
+    count exactly.
+    """
 
     def prompt(self, request: LLMRequest, body_bytes: int) -> TokenEstimate:
         """:param body_bytes: length of the encoded request, UTF-8"""

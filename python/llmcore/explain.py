@@ -30,11 +30,16 @@ def explain(finish: Finish, failure: Failure | None) -> str:
         waited = finish.queued / 1e9
         return f"{place}: waited {waited:.1f} s for limits until its time was over; raise deadline= or the limits"
     if outcome is Outcome.OVER_BUDGET:
-        return f"{place}: {_over_budget(finish.refusal)}" if finish.refusal else f"{place}: no budget has room for this call"
+        return (
+            f"{place}: {_over_budget(finish.refusal)}"
+            if finish.refusal
+            else f"{place}: no budget has room for this call"
+        )
     if outcome is Outcome.CANCELLED:
         return f"{place}: cancelled"
     if outcome is Outcome.EXHAUSTED:
-        return f"{place}: no provider could be tried: recent errors opened its circuit breaker; {_try_again(finish)}or name a fallback"
+        why = "no provider could be tried: recent errors opened its circuit breaker"
+        return f"{place}: {why}; {_try_again(finish)}or name a fallback"
     told = f": {failure.message}" if failure and failure.message else ""
     tries = f" after {finish.attempts} attempts" if finish.attempts > 1 else ""
     advice = _ADVICE.get(outcome)
@@ -48,6 +53,8 @@ def _try_again(finish: Finish) -> str:
 def _over_budget(refusal: BudgetRefusal) -> str:
     name = f"the budget '{refusal.scope}' ({refusal.period.name.lower()})"
     if refusal.price_unknown:
-        return f"its price is unknown, and {name} admits only calls whose worst case can be told; set a price under [prices]"
-    spent, reserved, needed, limit = (Money(n) for n in (refusal.spent, refusal.reserved, refusal.needed, refusal.limit))
+        return f"its price is unknown, and {name} admits only calls whose worst case can be told; set it under [prices]"
+    spent, reserved, needed, limit = (
+        Money(n) for n in (refusal.spent, refusal.reserved, refusal.needed, refusal.limit)
+    )
     return f"{name} has no room: spent {spent}, reserved {reserved}, this call's worst case {needed}, limit {limit}"

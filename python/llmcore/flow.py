@@ -3,9 +3,11 @@
 The generator decides nothing and does no I/O. It yields what has to happen outside and is sent the result:
 
 - ``Park``: nothing to do until something lands in the call's mailbox. Sent back: None.
-- ``Perform``: send this HTTP request. Sent back: the response, or the :class:`~llmcore.transport.TransportError` that came instead.
+- ``Perform``: send this HTTP request. Sent back: the response, or the :class:`~llmcore.transport.TransportError` that
+came instead.
 
-It returns the :class:`~llmcore.types.LLMResponse` or raises an :class:`~llmcore.errors.LLMError`. Closing it at any point, also by an exception thrown
+It returns the :class:`~llmcore.types.LLMResponse` or raises an :class:`~llmcore.errors.LLMError`. Closing it at any
+point, also by an exception thrown
 into its runner, cancels the call and gives everything back.
 """
 
@@ -46,7 +48,9 @@ _NO_HEADERS: Final[dict[str, str]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Observers:
-    """Functions of the user that are told of a client's calls, after the fact and under no lock. What they raise is logged and changes nothing."""
+    """Functions of the user that are told of a client's calls, after the fact and under no lock. What they raise is
+    logged and changes nothing.
+    """
 
     on_record: Callable[[CallRecord], None] | None = None
     on_error: Callable[[LLMError], None] | None = None
@@ -99,7 +103,9 @@ class Perform:
 Step = Park | Perform
 
 
-def call_flow(runtime: "Runtime", call: Call, submit: Callable[[], None]) -> Generator[Step, HttpResponse | TransportError | None, LLMResponse]:
+def call_flow(
+    runtime: "Runtime", call: Call, submit: Callable[[], None]
+) -> Generator[Step, HttpResponse | TransportError | None, LLMResponse]:
     """Runs `call` from its submission (`submit` hands it to the engine) to its end."""
     finished = False
     try:
@@ -133,7 +139,9 @@ def _attempt(runtime: "Runtime", call: Call, send: Send) -> Generator[Step, Http
         call.started_at = runtime.clock.now()[1]
     try:
         if provider.local:
-            response: HttpResponse | TransportError | None = HttpResponse(200, _NO_HEADERS, provider.answer(request, call.call_type))
+            response: HttpResponse | TransportError | None = HttpResponse(
+                200, _NO_HEADERS, provider.answer(request, call.call_type)
+            )
         else:
             encoded = call.first if send.target == 0 and call.first is not None else provider.encode(request)
             timeout = (send.not_after - runtime.clock.now()[0]) / 1e9
@@ -155,7 +163,7 @@ def _attempt(runtime: "Runtime", call: Call, send: Send) -> Generator[Step, Http
         call.failure = decoded
         runtime.failed(call, send, decoded, observation)
         return
-    assert response is not None and isinstance(response, HttpResponse)
+    assert isinstance(response, HttpResponse)
     if decoded.usage.estimated:
         _estimate(runtime, decoded, request, call)
     call.reply, call.failure, call.body = decoded, None, response.body
@@ -181,7 +189,9 @@ def _conclude(runtime: "Runtime", call: Call, finish: Finish) -> LLMResponse:
         if finish.source is not Source.PROVIDER or reply is None:
             body = finish.payload or b""
             decoded = runtime.provider(finish.provider).decode(200, _NO_HEADERS, body) if body else None
-            if not isinstance(decoded, Reply):  # only a provider whose decode() is not a function of its bytes gets here
+            if not isinstance(
+                decoded, Reply
+            ):  # only a provider whose decode() is not a function of its bytes gets here
                 raise LLMError(f"{finish.provider}: its stored answer cannot be decoded again", call_id=call.id)
             reply = decoded
         status = (
@@ -241,7 +251,12 @@ _STATUS: Final = {
 
 
 def _record(
-    runtime: "Runtime", call: Call, finish: Finish, status: LLMCallStatusEnum, reply: Reply | None, error: LLMError | None
+    runtime: "Runtime",
+    call: Call,
+    finish: Finish,
+    status: LLMCallStatusEnum,
+    reply: Reply | None,
+    error: LLMError | None,
 ) -> None:
     request = call.requests[0]
     record = CallRecord(

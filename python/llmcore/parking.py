@@ -1,7 +1,9 @@
 """Waiting for a call's mailbox, for threads and for event loops, with one timer for all.
 
-A parked thread waits on a lock of its own, which is released when something lands in its call's mailbox. One parked thread holds the timer: it waits no longer than
-to the engine's next deadline and then ticks for everybody; when it leaves, it hands the timer to another. Each event loop with parked calls has one
+A parked thread waits on a lock of its own, which is released when something lands in its call's mailbox. One parked
+thread holds the timer: it waits no longer than
+to the engine's next deadline and then ticks for everybody; when it leaves, it hands the timer to another. Each event
+loop with parked calls has one
 ``call_at``. Nobody polls, and nobody is woken for somebody else's message.
 
 The clock is trusted, not the timer: whoever wakes up looks at the time again.
@@ -47,7 +49,8 @@ class Parking:
             for timer in self._loops.values():
                 timer.rearm()
 
-    # --- threads ----------------------------------------------------------------------------------------------------------
+    # --- threads
+    # ----------------------------------------------------------------------------------------------------------
 
     def wait(self, call: Call) -> None:
         """Blocks the calling thread until the call's mailbox has something in it."""
@@ -86,7 +89,8 @@ class Parking:
                     if self._holder is not None:
                         self._holder.nudge()
 
-    # --- event loops ------------------------------------------------------------------------------------------------------
+    # --- event loops
+    # ------------------------------------------------------------------------------------------------------
 
     async def wait_async(self, call: Call) -> None:
         """Suspends the running task until the call's mailbox has something in it."""
@@ -225,5 +229,3 @@ def _or_far(deadline: int | None) -> int:
 def _set(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
-
-

@@ -1,10 +1,12 @@
-"""From the arguments of a call to a :class:`~llmcore.flow.Call` that the engine can take on. Shared by the sync and the async client."""
+"""From the arguments of a call to a :class:`~llmcore.flow.Call` that the engine can take on. Shared by the sync and
+the async client.
+"""
 
 import math
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llmcore._core import AlertRecord, Target, fingerprint, uuid7
@@ -81,7 +83,9 @@ class View:
         :raises LLMConfigError: a name is unknown, or something needed is missing
         """
         if runtime is not None and (settings is not None or tracker is not None):
-            raise LLMConfigError("give either runtime= or settings= and tracker=, not both: a runtime has its settings and its tracker")
+            raise LLMConfigError(
+                "give either runtime= or settings= and tracker=, not both: a runtime has its settings and its tracker"
+            )
         if not tenant or not isinstance(tenant, str):
             raise LLMConfigError("tenant is a non-empty string")
         self._owns_runtime = runtime is None and (settings is not None or tracker is not None)
@@ -110,7 +114,9 @@ class View:
         """The runtime's counters as a nested dict; at rest, in_flight, queued and everything reserved are 0."""
         return self.runtime.stats()
 
-    def estimate_cost(self, messages: list[Message], model: str | None = None, max_tokens: int | None = None) -> CostEstimate:
+    def estimate_cost(
+        self, messages: list[Message], model: str | None = None, max_tokens: int | None = None
+    ) -> CostEstimate:
         """What a call would use and cost, without making it.
 
         :param max_tokens: as in complete()
@@ -130,9 +136,12 @@ class View:
             None if card is None else card.source,
         )
 
-    # --- building a call --------------------------------------------------------------------------------------------------
+    # --- building a call
+    # --------------------------------------------------------------------------------------------------
 
-    def _request(self, model: str, messages: list[Message], max_tokens: int | None, params: dict[str, Any]) -> LLMRequest:
+    def _request(
+        self, model: str, messages: list[Message], max_tokens: int | None, params: dict[str, Any]
+    ) -> LLMRequest:
         defaults = self.runtime.settings.defaults
         temperature = defaults.temperature
         return LLMRequest(
@@ -177,7 +186,9 @@ class View:
         output = _most_output(request)
         providers = [first]
         requests = [request]
-        targets = [Target(first.name, request.model, estimate.upper, output, 0, runtime.price(first, request.model), False)]
+        targets = [
+            Target(first.name, request.model, estimate.upper, output, 0, runtime.price(first, request.model), False)
+        ]
         for provider, fallback_model in self._chain[1:]:
             providers.append(provider)
             requests.append(_for_model(request, fallback_model))
@@ -208,8 +219,6 @@ class View:
 
 
 def _for_model(request: LLMRequest, model: str) -> LLMRequest:
-    from dataclasses import replace
-
     return replace(request, model=model)
 
 
@@ -242,7 +251,7 @@ def _encoded_for_size(provider: "LLMProvider", request: LLMRequest) -> bytes:
         return msgspec.json.encode({"model": request.model, "messages": request.messages})
 
 
-def _checked_messages(messages: list[Message]) -> list[Message]:
+def _checked_messages(messages: object) -> list[Message]:
     if not isinstance(messages, list) or not messages:
         raise LLMValidationError('messages is a non-empty list of {"role": ..., "content": ...}')
     for index, message in enumerate(messages):
@@ -251,22 +260,23 @@ def _checked_messages(messages: list[Message]) -> list[Message]:
     return messages
 
 
-def _positive(name: str, value: int) -> int:
+def _positive(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 40:
         raise LLMValidationError(f"{name} is a whole number above 0, not {value!r}")
     return value
 
 
-def _finite(name: str, value: float) -> float:
+def _finite(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise LLMValidationError(f"{name} is a finite number, not {value!r}")
     return value
 
 
-def _seconds(name: str, value: float) -> float:
-    if not 0 < _finite(name, value) < _MOST_SECONDS:
+def _seconds(name: str, value: object) -> float:
+    seconds = _finite(name, value)
+    if not 0 < seconds < _MOST_SECONDS:
         raise LLMValidationError(f"{name} is a number of seconds above 0, not {value!r}")
-    return value
+    return seconds
 
 
 _said_offline = threading.Event()

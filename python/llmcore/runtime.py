@@ -1,10 +1,13 @@
 """One engine and everything it is driven with: clock, transport, providers, prices, ledger.
 
-Limits, budgets and the cache belong to a runtime. Clients are cheap views of one: made per request they cost nothing and multiply nothing, and sync and async clients
+Limits, budgets and the cache belong to a runtime. Clients are cheap views of one: made per request they cost nothing
+and multiply nothing, and sync and async clients
 share it.
 
-Threads and loops: every input to the engine happens under one lock, together with the delivery of the actions it brought about into the mailboxes of
-the calls they belong to. Nothing else is done under it. Whoever has something in his mailbox is woken, and nobody else; among the parked threads one
+Threads and loops: every input to the engine happens under one lock, together with the delivery of the actions it
+brought about into the mailboxes of
+the calls they belong to. Nothing else is done under it. Whoever has something in his mailbox is woken, and nobody
+else; among the parked threads one
 holds the timer for all (:mod:`llmcore.parking`).
 """
 
@@ -109,7 +112,8 @@ class Runtime:
                 cls._default = cls()
             return cls._default
 
-    # --- what calls are made of -------------------------------------------------------------------------------------------
+    # --- what calls are made of
+    # -------------------------------------------------------------------------------------------
 
     def provider(self, name: str) -> "LLMProvider":
         """The provider of that name, created at its first use.
@@ -129,7 +133,9 @@ class Runtime:
         :raises LLMConfigError: another object has that name in this runtime
         """
         if self._providers.setdefault(provider.name, provider) is not provider:
-            raise LLMConfigError(f"this runtime has another provider named '{provider.name}' already; give one of them another name")
+            raise LLMConfigError(
+                f"this runtime has another provider named '{provider.name}' already; give one of them another name"
+            )
 
     def price(self, provider: "LLMProvider", model: str, at: int | None = None) -> PriceCard | None:
         """The price card of a model, at Unix second `at` or now; None if its price is unknown."""
@@ -139,22 +145,39 @@ class Runtime:
             self._catalogue = Catalogue(self.settings)
         return self._catalogue.card(provider.name, model, at)
 
-    # --- inputs -----------------------------------------------------------------------------------------------------------
+    # --- inputs
+    # -----------------------------------------------------------------------------------------------------------
 
-    def submit(self, call: Call, priority: Any, deadline: int, key: bytes | None, targets: list[Any], scopes: list[tuple[str, str]]) -> None:
+    def submit(
+        self,
+        call: Call,
+        priority: Any,
+        deadline: int,
+        key: bytes | None,
+        targets: list[Any],
+        scopes: list[tuple[str, str]],
+    ) -> None:
         """Hands a call to the engine. Its first action may be in its mailbox when this returns."""
         with self._lock:
             if self._closed:
                 raise LLMConfigError("this client is closed; make a new one")
             mono, wall = self.clock.now()
             call.created_at = wall
-            call.number = number = self._engine.submit(call.tenant, call.call_type or "", priority, deadline, key, targets, scopes, mono, wall)
+            call.number = number = self._engine.submit(
+                call.tenant, call.call_type or "", priority, deadline, key, targets, scopes, mono, wall
+            )
             self._calls[number] = call
             self._deliver()
         self._tell_alerts()
 
     def replied(
-        self, call: Call, send: Send, usage: Usage, price: PriceCard | None, payload: bytes | None, observation: RateObservation | None
+        self,
+        call: Call,
+        send: Send,
+        usage: Usage,
+        price: PriceCard | None,
+        payload: bytes | None,
+        observation: RateObservation | None,
     ) -> None:
         """The attempt was answered."""
         with self._lock:
@@ -174,7 +197,9 @@ class Runtime:
             mono, wall = self.clock.now()
             if observation is not None:
                 self._engine.observed(call.tenant, call.providers[send.target].name, observation, mono, wall)
-            self._engine.failed(send.attempt, failure.outcome, failure.should_retry, retry_after, _NO_USAGE, None, mono, wall)
+            self._engine.failed(
+                send.attempt, failure.outcome, failure.should_retry, retry_after, _NO_USAGE, None, mono, wall
+            )
             self._deliver()
         self._tell_alerts()
 
@@ -201,10 +226,13 @@ class Runtime:
         """When a tick is due, in monotonic nanoseconds."""
         return self._engine.next_deadline()
 
-    # --- outputs ----------------------------------------------------------------------------------------------------------
+    # --- outputs
+    # ----------------------------------------------------------------------------------------------------------
 
     def _deliver(self) -> None:
-        """Puts the engine's actions into the mailboxes they belong to and wakes whoever waits for one. Under the lock."""
+        """Puts the engine's actions into the mailboxes they belong to and wakes whoever waits for one. Under the
+        lock.
+        """
         for action in self._engine.drain():
             if self._recorder is not None:
                 self._recorder(action)
@@ -237,7 +265,8 @@ class Runtime:
         """Held during every input and delivery; :mod:`llmcore.parking` shares it."""
         return self._lock
 
-    # --- looking and ending -----------------------------------------------------------------------------------------------
+    # --- looking and ending
+    # -----------------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
         """Counters of the engine as a nested dict; at rest, in_flight, queued and everything reserved are 0."""
@@ -290,7 +319,9 @@ _live: "weakref.WeakSet[Runtime]" = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    """A forked child has the parent's memory but not its threads: it starts with an engine of its own. Limits are per process."""
+    """A forked child has the parent's memory but not its threads: it starts with an engine of its own. Limits are per
+    process.
+    """
     Runtime._default_lock = threading.Lock()
     for runtime in list(_live):
         runtime._begin()

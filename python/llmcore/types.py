@@ -1,6 +1,7 @@
 """The values that pass between an application, a provider and the ledger.
 
-Everything here is plain data. Money is integer nano-US-dollars and time is integer nanoseconds wherever a decision or a sum depends on
+Everything here is plain data. Money is integer nano-US-dollars and time is integer nanoseconds wherever a decision or
+a sum depends on
 them; the familiar views (dollars, milliseconds) are derived.
 """
 
@@ -107,7 +108,9 @@ class Money:
 
 @dataclass(slots=True)
 class CallContext:
-    """Whose call this is and what for. Inherited through :func:`llmcore.context`, written to the ledger, charged by budgets."""
+    """Whose call this is and what for. Inherited through :func:`llmcore.context`, written to the ledger, charged by
+    budgets.
+    """
 
     user_id: str | None = None
     owner_id: str | None = None
@@ -131,7 +134,8 @@ class CallContext:
 class LLMRequest:
     """A chat request in the OpenAI shape, before a provider encodes it.
 
-    ``temperature`` and ``max_tokens`` of None are not sent. ``params`` go to the provider's body as they are and win over what is derived from the
+    ``temperature`` and ``max_tokens`` of None are not sent. ``params`` go to the provider's body as they are and win
+    over what is derived from the
     other fields.
     """
 
@@ -219,7 +223,8 @@ class Failure:
 class LLMResponse:
     """The answer to one call.
 
-    Latency is in milliseconds from the call to its answer, everything included. ``cost`` is None when the price of something it used is
+    Latency is in milliseconds from the call to its answer, everything included. ``cost`` is None when the price of
+    something it used is
     unknown, and zero when it cost nothing.
     """
 
@@ -238,7 +243,7 @@ class LLMResponse:
     cache_hit: bool = False
     fallback_used: bool = False
     #: what the cache or joining an identical call saved
-    saved: Money = Money(0)  # noqa: RUF009 - frozen
+    saved: Money = Money(0)
     request_id: str | None = None
     #: the body as the provider sent it
     body: bytes = b""
@@ -274,14 +279,17 @@ class LLMResponse:
 
     def __repr__(self) -> str:
         return (
-            f"LLMResponse(call_id={self.call_id!r}, provider={self.provider!r}, model={self.model!r}, status={self.status.value!r}, "
-            f"{len(self.content)} characters, {self.usage.input_tokens}+{self.usage.output_tokens} tokens, cost={self.cost})"
+            f"LLMResponse(call_id={self.call_id!r}, provider={self.provider!r}, model={self.model!r}, "
+            f"status={self.status.value!r}, {len(self.content)} characters, "
+            f"{self.usage.input_tokens}+{self.usage.output_tokens} tokens, cost={self.cost})"
         )
 
 
 @dataclass(slots=True)
 class CallRecord:
-    """One finished call as it goes to the ledger. Made by the driver from the engine's Finish; nothing here is decided later."""
+    """One finished call as it goes to the ledger. Made by the driver from the engine's Finish; nothing here is
+    decided later.
+    """
 
     id: str
     call_type: str | None
