@@ -243,7 +243,7 @@ def _sentence(detail: dict[str, Any], layers: Sequence[Layer], settings: type[Ba
 
 def _shown(loc: Loc, given: object) -> str:
     """`` is 'value'``, unless it may be a secret or is more than one value."""
-    if not isinstance(given, str | int | float | Decimal | None) or loc[-1] == "api_key" or loc[0] == "ledger":
+    if not isinstance(given, str | int | float | Decimal | None) or loc[0] == "ledger":
         return ""
     try:
         text = str(given) if isinstance(given, int | float | Decimal) else repr(given)

@@ -33,11 +33,13 @@ __all__ = [
 
 
 def _decimal(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+    if not isinstance(value, int | float | Decimal | str):
         return None
     try:
         number = Decimal(str(value).strip())
-    except (InvalidOperation, ValueError):  # ValueError: an int too long to be written out
+    except InvalidOperation:  # True and False are here too
+        return None
+    except ValueError:  # an int too long to be written out
         return None
     return number if number.is_finite() else None
 

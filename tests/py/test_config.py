@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from llmcore._core import Config, Jitter, Period
 from llmcore.config import PriceSettings, ProviderSettings, Settings, default_model
+from llmcore.config_sources import VARIABLES
 from llmcore.errors import LLMConfigError
 
 SECRET = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyz"
@@ -75,6 +76,19 @@ def test_defaults_of_a_call_are_documented_values() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().provider = "openai"
+
+
+def test_every_setting_is_in_the_manual() -> None:
+    manual = Path(__file__).parents[2] / "docs" / "configuration.md"
+    if not manual.is_file():
+        pytest.skip("the manual is not part of a source distribution")
+    text = manual.read_text("utf-8")
+    for name, kind in Settings.model_fields.items():
+        assert f"`{name}" in text, name
+        for field in getattr(kind.annotation, "model_fields", {}):
+            assert f"`{name}.{field}" in text, f"{name}.{field}"
+    for variable in VARIABLES:
+        assert variable in text
 
 
 # --- which source wins ------------------------------------------------------------------------------------------------
@@ -358,6 +372,18 @@ def test_an_unknown_variable_of_ours_is_refused_and_a_foreign_one_is_not(monkeyp
     assert "LLMCORE_CACHES__ENABLED: no such setting; did you mean cache?" in told
 
 
+def test_a_problem_is_told_by_the_name_that_the_user_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMCORE_LIMITS__PROVIDERS__OPENAI_RESPONSES__MAX_IN_FLIGHT", "-1")
+    assert problems_of().startswith("LLMCORE_LIMITS__PROVIDERS__OPENAI_RESPONSES__MAX_IN_FLIGHT is '-1': must be ")
+    monkeypatch.setenv("LLMCORE_LIMITS__PROVIDERS__OPENAI_RESPONSES__MAX_IN_FLIGHT", "1")
+    monkeypatch.setenv("LLMCORE_CACHE", '{"ttl_seconds": "long"}')
+    assert problems_of().startswith("LLMCORE_CACHE: ttl_seconds is 'long': must be ")
+    monkeypatch.delenv("LLMCORE_CACHE")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://")
+    assert problems_of().startswith("OPENAI_BASE_URL is 'http://': must be ")
+    assert problems_of(openai_base_url="x://y").startswith("argument openai_base_url is 'x://y': must be ")
+
+
 def test_a_section_that_is_no_table_says_what_belongs_into_it() -> None:
     assert problems_of(health=3) == "argument health is 3: must be a table with breaker_errors, cooldown"
     assert problems_of(budgets="x") == "argument budgets is 'x': must be a list"
@@ -488,6 +514,15 @@ def test_budgets_become_rules_in_nano_dollars() -> None:
     ]
 
 
+def test_an_amount_keeps_every_digit_from_every_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("x.toml").write_text("[[budgets]]\nlimit_usd = 8999999999.123456789\n")
+    Path("x.json").write_text('{"budgets": [{"limit_usd": 8999999999.123456789}]}')
+    found = [Settings(config_file=name) for name in ("x.toml", "x.json")]
+    monkeypatch.setenv("LLMCORE_BUDGETS", '[{"limit_usd": 8999999999.123456789}]')
+    for each in (*found, Settings()):
+        assert each.engine_config().budgets[0].limit == 8_999_999_999_123_456_789
+
+
 def test_a_seed_is_passed_on_and_left_alone_when_unset() -> None:
     assert Settings(seed=2**64 - 1).engine_config().seed == 2**64 - 1
     assert Settings().seed is None
@@ -557,10 +592,14 @@ def test_unpickling_takes_secrets_from_the_environment_for_the_same_hosts_only(
         {"retry": {"jitter": SECRET}},
         {"ledger": {"url": f"postgres//me:{SECRET}@h"}},
         {"ledger": SECRET},
+        {"ledger": {"url": "postgres//me:tiger"}},
+        {"openai_api_key": "https://scott tiger"},
     ],
 )
 def test_an_error_never_tells_a_secret(arguments: dict[str, Any]) -> None:
     with pytest.raises(LLMConfigError) as caught:
         Settings(**arguments)
-    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    told = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in told
+    assert "tiger" not in told
     assert caught.value.__context__ is None

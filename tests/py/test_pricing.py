@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
+from time import tzset
 from typing import Any
 
 import genai_prices
@@ -491,6 +492,17 @@ def test_the_environment_is_read_unless_settings_are_given(monkeypatch: pytest.M
     assert CostCalculator().cost("acme", "one", Usage(input_uncached=1)).nano_usd == 1000
 
 
+@pytest.fixture
+def machine_in_samoa(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is not UTC."""
+    monkeypatch.setenv("TZ", "Etc/GMT+11")
+    tzset()
+    yield
+    monkeypatch.undo()
+    tzset()
+
+
+@pytest.mark.usefixtures("machine_in_samoa")
 def test_the_moment_may_be_said_in_every_usual_way(monkeypatch: pytest.MonkeyPatch) -> None:
     prices = [
         library.ConditionalPrice(prices=library.ModelPrice(input_mtok=Decimal(1))),
