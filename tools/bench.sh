@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The benchmarks against the wheel, one after the other, so that they do not disturb each other.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+tools/bootstrap.sh demo
+python="$(find_python)"
+environment="build/py$(python_version "$python")/env"
+step "wheel" build_wheel "$python"
+step "environment with the wheel" install_wheel "$python" "$environment" dev
+"$environment/bin/python" benchmarks/call_overhead.py "$@"
