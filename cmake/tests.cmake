@@ -25,7 +25,8 @@ set(LLMCORE_TEST_SOURCES
     simulator_test.cpp
     token_tracker_test.cpp
     types_test.cpp
-    version_test.cpp)
+    version_test.cpp
+    watched_engine.cpp)
 list(TRANSFORM LLMCORE_TEST_SOURCES PREPEND tests/cpp/)
 llmcore_drop_missing(LLMCORE_TEST_SOURCES)
 

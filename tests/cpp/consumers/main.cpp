@@ -1,10 +1,9 @@
 // What a game engine would write: one call, limited and paid for by the engine, performed by the host.
+#include <cstdio>
 #include <llmcore/engine.hpp>
 #include <llmcore/io/clock.hpp>
 #include <llmcore/io/uuid7.hpp>
 #include <llmcore/version.hpp>
-
-#include <cstdio>
 #include <string>
 #include <utility>
 #include <variant>

@@ -18,7 +18,9 @@ int socket() { return ::socket(AF_INET, SOCK_STREAM, 0); }
 
 bool file(const char* path) { return std::ifstream(path).good(); }
 
-void thread() { std::thread([] {}).join(); }
+void thread() {
+  std::thread([] {}).join();
+}
 
 void stream() { std::cout << "printed"; }
 
