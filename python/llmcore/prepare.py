@@ -9,9 +9,10 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from llmcore._core import AlertRecord, Target, fingerprint, uuid7
+from llmcore._core import AlertRecord, Target, uuid7
 from llmcore.context import CONTEXT_FIELDS, resolve
 from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
+from llmcore.fingerprint import fingerprint
 from llmcore.flow import Call, Observers, Step, call_flow
 from llmcore.runtime import Runtime
 from llmcore.types import CallContext, CallRecord, HttpResponse, LLMRequest, LLMResponse, Message, Money, Priority, Sink

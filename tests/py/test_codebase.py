@@ -1,0 +1,187 @@
+"""The code as data: which way imports point, what is public, and what the package does not do."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import llmcore
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "python" / "llmcore"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# From the ground up: a module may import from its own layer and from those below.
+LAYERS = (
+    {"_core"},
+    {"types", "errors", "clock", "fingerprint", "interrupt"},
+    {"config", "config_sources", "config_values", "context", "estimate", "transport", "explain"},
+    {"pricing", "providers", "ledger"},
+    {"flow"},
+    {"parking"},
+    {"runtime"},
+    {"prepare"},
+    {"client", "aclient"},
+    {"cli"},
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+# Third-party packages and the only places that may import them.
+CONFINED = {
+    "sqlalchemy": ("ledger/", "cli/"),
+    "alembic": ("ledger/",),
+    "pyreqwest": ("transport.py",),
+    "openai": ("transport.py",),
+    "httpx2": ("transport.py",),
+    "httpx": (),
+    "requests": (),
+    "genai_prices": ("pricing.py",),
+    "typer": ("cli/",),
+    "rich": ("cli/",),
+    "pydantic_settings": ("config.py",),
+}
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module that a file imports, TYPE_CHECKING blocks left out, with the line."""
+    tree = ast.parse(path.read_text())
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            skipped.update(ast.walk(node))
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module, node.lineno
+
+
+def part_of(path: Path) -> str:
+    """The layer's name of a file: its module, or the package it lies in."""
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def test_imports_point_downwards() -> None:
+    wrong = []
+    for path in SOURCES:
+        part = part_of(path)
+        if part == "__init__":
+            continue
+        for module, line in imports_of(path):
+            if not module.startswith("llmcore."):
+                continue
+            target = module.split(".")[1]
+            assert target in LEVEL, f"{path.name}:{line}: give {target} a place in LAYERS"
+            if LEVEL[target] > LEVEL[part]:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert not wrong
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {part_of(path) for path in SOURCES} - {"__init__"} <= set(LEVEL)
+
+
+@pytest.mark.parametrize("library", sorted(CONFINED))
+def test_third_party_libraries_stay_where_they_belong(library: str) -> None:
+    allowed = CONFINED[library]
+    wrong = []
+    for path in SOURCES:
+        relative = str(path.relative_to(PACKAGE))
+        for module, line in imports_of(path):
+            if (module == library or module.startswith(library + ".")) and not relative.startswith(allowed or ("-",)):
+                wrong.append(f"{relative}:{line}")
+    assert not wrong
+
+
+def test_the_ledger_knows_no_client() -> None:
+    for path in sorted((PACKAGE / "ledger").rglob("*.py")):
+        for module, line in imports_of(path):
+            if module.startswith("llmcore."):
+                known = module.split(".")[1] in {"types", "errors", "ledger", "_core"}
+                assert known, f"{path.name}:{line} imports {module}"
+
+
+def test_nothing_asks_the_system_for_time_or_luck_in_a_decision() -> None:
+    drivers = {"transport.py", "clock.py", "interrupt.py"}
+    pattern = re.compile(r"\btime\.(time|monotonic|perf_counter)\w*\(|\brandom\.|\bdatetime\.now\(")
+    for path in SOURCES:
+        if path.name in drivers or part_of(path) in {"cli", "ledger"}:
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            assert not pattern.search(line), f"{path.name}:{number}: {line.strip()}"
+
+
+def test_public_names_are_sorted_complete_and_found() -> None:
+    assert sorted(llmcore.__all__) == sorted(llmcore._HOME)
+    assert len(set(llmcore.__all__)) == len(llmcore.__all__)
+    for name in llmcore.__all__:
+        assert getattr(llmcore, name) is not None
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = {alias.asname for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert typed == set(llmcore.__all__), "the names for type checkers are those found at run time"
+
+
+def test_an_unknown_name_says_so() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'LLMKlient'"):
+        _ = llmcore.LLMKlient  # type: ignore[attr-defined]
+
+
+IMPORT_PROBE = """
+import socket, sys
+opened = []
+real = socket.socket
+class Watched(real):
+    def __init__(self, *args, **kwargs):
+        opened.append(args)
+        super().__init__(*args, **kwargs)
+socket.socket = Watched
+import llmcore
+from llmcore import Usage, Priority, LLMError, LLMResponse
+heavy = {"alembic", "asyncio", "genai_prices", "msgspec", "openai", "pydantic", "pyreqwest", "rich", "sqlalchemy", "typer"}
+print(sorted(heavy & set(sys.modules)), len(opened))
+"""
+
+
+def test_importing_loads_nothing_heavy_and_opens_no_socket() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT_PROBE], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] 0"
+
+
+def test_sources_are_plain_ascii() -> None:
+    for folder in ("cpp", "python", "cmake", "tools"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in {".py", ".pyi", ".cpp", ".hpp", ".cmake", ".sh"}:
+                text = path.read_bytes()
+                assert text.isascii(), f"{path.relative_to(ROOT)} holds other characters than ASCII"
+
+
+def test_no_source_is_dead() -> None:
+    """Every module is imported by another, is public, or is where the command starts."""
+    imported = {module for path in SOURCES for module in _all_imports(path)}
+    homes = {f"llmcore.{home}" for home in llmcore._HOME.values()}
+    for path in SOURCES:
+        relative = path.relative_to(PACKAGE)
+        if relative.name in {"__init__.py", "__main__.py"} or "migrations" in relative.parts:
+            continue
+        name = ".".join(("llmcore", *relative.with_suffix("").parts))
+        assert name in imported | homes, f"nothing uses {relative}"
+
+
+def _all_imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("llmcore."):
+            yield node.value.partition(":")[0]
