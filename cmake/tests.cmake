@@ -73,3 +73,5 @@ else()
                      "LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}" -D "VERSION=${LLMCORE_VERSION}" -P "${PROJECT_SOURCE_DIR}/tests/cpp/consumers/run.cmake")
   endforeach()
 endif()
+
+include("${PROJECT_SOURCE_DIR}/cmake/readme.cmake")

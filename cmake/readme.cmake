@@ -1,0 +1,18 @@
+# The C++ example of README.md, compiled and run as it stands there.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/README.md")
+file(READ "${PROJECT_SOURCE_DIR}/README.md" readme)
+string(FIND "${readme}" "```cpp\n" start)
+if(start EQUAL -1)
+  message(FATAL_ERROR "README.md has no C++ example")
+endif()
+math(EXPR start "${start} + 7")
+string(SUBSTRING "${readme}" ${start} -1 example)
+string(FIND "${example}" "```" end)
+string(SUBSTRING "${example}" 0 ${end} example)
+file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/readme_example.cpp" CONTENT "${example}" @ONLY)
+
+add_executable(llmcore_readme_example "${PROJECT_BINARY_DIR}/readme_example.cpp")
+llmcore_target(llmcore_readme_example)
+target_link_libraries(llmcore_readme_example PRIVATE llmcore_core)
+add_test(NAME readme.cpp_example COMMAND llmcore_readme_example)
+set_tests_properties(readme.cpp_example PROPERTIES PASS_REGULAR_EXPRESSION "send attempt 1 before [0-9]+ ns.*finished: ok")
