@@ -10,8 +10,16 @@ bin="$PWD/$environment/bin"
 
 lint_python() { "$bin/ruff" check --quiet . && "$bin/ruff" format --check --quiet .; }
 lint_cpp() { find cpp tests/cpp -name '*.[ch]pp' -print0 | xargs -0 "$bin/clang-format" --dry-run --Werror; }
-# From elsewhere: the stub that the wheel carries is compared with the extension that it carries.
-lint_stub() { (cd build && "$bin/stubtest" llmcore._core --allowlist ../tests/py/stubtest_allowlist.txt); }
+# The stub that the wheel carries against the extension that it carries. What pybind11 makes of every class and enum is not in the
+# stub on purpose, and left out here by its exact words: an allowlist by name would hide a missing class as well.
+lint_stub() {
+  local noise found
+  noise='is inconsistent, metaclass differs$'
+  noise+='|\.__init__ is inconsistent, stub does not have \*args parameter "args"$'
+  noise+='|\.__pybind11_native_enum__ is not present in stub$'
+  found="$(cd build && { "$bin/stubtest" llmcore._core --concise || true; } | { grep -vE "$noise" || true; })"
+  if [[ -n $found ]]; then die "$found"; fi
+}
 
 step "ruff" lint_python
 step "clang-format" lint_cpp
