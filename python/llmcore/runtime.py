@@ -142,7 +142,7 @@ class Runtime:
         if self._catalogue is None:
             from llmcore.pricing import Catalogue
 
-            self._catalogue = Catalogue(self.settings)
+            self._catalogue = Catalogue(self.settings, clock=lambda: self.clock.now()[1] / 1e9)
         return self._catalogue.card(provider.name, model, at)
 
     # --- inputs

@@ -1,4 +1,4 @@
-"""Every Python example of README and docs/ runs as it stands there, in an empty folder, without a key and without a network."""
+"""Every Python example of README and docs/ runs as it stands there, in an empty folder, without a key."""
 
 import os
 import re
