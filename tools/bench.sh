@@ -6,4 +6,7 @@ python="$(find_python)"
 environment="build/py$(python_version "$python")/env"
 step "wheel" build_wheel "$python"
 step "environment with the wheel" install_wheel "$python" "$environment" dev
-"$environment/bin/python" benchmarks/call_overhead.py "$@"
+for benchmark in call_overhead batch_rate; do
+  printf "== benchmarks/%s.py\n" "$benchmark"
+  "$environment/bin/python" "benchmarks/$benchmark.py"
+done
