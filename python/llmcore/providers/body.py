@@ -1,0 +1,106 @@
+"""Request bodies: checked at the boundary, and the same bytes for the same request.
+
+The body that goes out is also the request's identity in caches and recordings, so keys are sorted: those of the body,
+and those of everything in its messages. Every other value keeps the order it was given in: a model fills a response
+format, and reads a tool's parameters, in the order of their properties.
+"""
+
+from math import isfinite
+from typing import Any, NoReturn
+
+import msgspec
+
+from llmcore._core import Outcome
+from llmcore.errors import LLMValidationError
+from llmcore.types import LLMRequest
+
+__all__ = ["encode", "refuse"]
+
+_sorted = msgspec.json.Encoder(order="sorted")
+_as_given = msgspec.json.Encoder()
+_SCALARS = (str, int, bool, type(None))
+
+
+def encode(request: LLMRequest, fields: dict[str, Any]) -> bytes:
+    """JSON of model, messages and `fields`, over which the request's own params win.
+
+    :raises LLMValidationError: something in it cannot be sent; the message names where it is, and never what it says
+    """
+    body: dict[str, Any] = {"model": request.model, **fields, **request.params}
+    if type(body["model"]) is not str or not body["model"]:
+        refuse("model is a non-empty string")
+    try:
+        for name, value in body.items():
+            if isinstance(value, dict | list | tuple):
+                _check(value, name)
+                body[name] = msgspec.Raw(_as_given.encode(value))
+            elif type(value) not in _SCALARS:
+                _check(value, name)
+        body["messages"] = _checked(request.messages)
+        return _sorted.encode(body)
+    except UnicodeEncodeError:
+        _refuse_half_character(body | {"messages": request.messages, **request.params})
+    except RecursionError:
+        refuse("the request is nested too deeply, or contains itself")
+
+
+def refuse(problem: str) -> NoReturn:
+    """Says that a request cannot be sent as it is."""
+    raise LLMValidationError(problem, outcome=Outcome.BAD_REQUEST)
+
+
+def _checked(messages: Any) -> Any:
+    if type(messages) is not list and not isinstance(messages, list | tuple):
+        refuse(f"messages is a list, not {type(messages).__name__}")
+    if not messages:
+        refuse("messages is empty; the model needs at least one")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            refuse(f"messages[{index}] is a dict, not {type(message).__name__}")
+        if type(message.get("role")) is not str:
+            refuse(f'messages[{index}]["role"] is missing or not a string')
+        content = message.get("content")
+        if type(content) is str and len(message) == 2:
+            continue  # the usual one
+        if content is not None and not isinstance(content, str | list | tuple):
+            refuse(f'messages[{index}]["content"] is a string or a list of parts, not {type(content).__name__}')
+        _check(message, f"messages[{index}]")
+    return messages
+
+
+def _check(value: Any, path: str) -> None:
+    """Whether JSON has a value for it, exactly: msgspec would send NaN as null and bytes as base64."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if not isinstance(name, str):
+                refuse(f"{path} has a key that is not a string, but {type(name).__name__}")
+            if type(part) not in _SCALARS:
+                _check(part, f'{path}["{name}"]')
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            if type(part) not in _SCALARS:
+                _check(part, f"{path}[{index}]")
+    elif isinstance(value, float):
+        if not isfinite(value):
+            refuse(f"{path} is not a finite number")
+    elif not isinstance(value, _SCALARS):
+        refuse(f"{path} is {type(value).__name__}, which JSON has no form for")
+
+
+def _refuse_half_character(value: Any, path: str = "") -> NoReturn:
+    found = _half_character(value, path)
+    refuse(f"{found or 'the request'} holds half of a surrogate pair, which is no character")
+
+
+def _half_character(value: Any, path: str) -> str | None:
+    if isinstance(value, str):
+        return path if any("\ud800" <= letter <= "\udfff" for letter in value) else None
+    if isinstance(value, dict):
+        parts = [(f'{path}["{name}"]' if path else name, part) for name, part in value.items()]
+        if any(_half_character(name, path) is not None for name in value):
+            return f"a key of {path or 'the request'}"
+    elif isinstance(value, list | tuple):
+        parts = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
+    else:
+        return None
+    return next((found for where, part in parts if (found := _half_character(part, where)) is not None), None)

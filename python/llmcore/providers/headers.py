@@ -1,0 +1,115 @@
+"""What the headers of an answer say: which request, how long to wait, what is left of the limits.
+
+Pure; what makes no sense reads as absent.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from llmcore._core import RateObservation
+
+__all__ = ["observation", "request_id", "retry_after", "should_retry", "text_of"]
+
+Headers = Mapping[str, str]
+
+_LONGEST = 366 * 86_400.0  # seconds; whoever asks to wait longer is understood to mean "very long"
+_NUMBER = re.compile(r"\+?[0-9]{1,400}(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
+_DURATION = re.compile(r"(?:[0-9]{1,15}(?:\.[0-9]*)?(?:ms|us|ns|h|m|s|d))+")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?)(ms|us|ns|h|m|s|d)")
+_NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_NANOSECONDS["d"] = 24 * _NANOSECONDS["h"]
+_MOST = 1 << 53
+
+
+def text_of(headers: Headers, name: str) -> str | None:
+    """A header's value; None also where its bytes are no text. `name` is in lower case."""
+    try:
+        return headers.get(name)
+    except ValueError:  # pyreqwest, of a value that is not ASCII
+        return None
+
+
+def request_id(headers: Headers) -> str | None:
+    """The provider's name for this exchange, which its support asks for."""
+    found = text_of(headers, "x-request-id") or text_of(headers, "request-id") or text_of(headers, "apim-request-id")
+    return found[:200] if found and found.isprintable() else None
+
+
+def should_retry(headers: Headers) -> bool | None:
+    """x-should-retry."""
+    return {"true": True, "false": False}.get((text_of(headers, "x-should-retry") or "").strip().lower())
+
+
+def retry_after(headers: Headers, now: float) -> float | None:
+    """Seconds to wait: from retry-after-ms, else from Retry-After as seconds or as a date.
+
+    :param now: Unix seconds, for a date. The answer's own Date header goes before it, as the two clocks may differ.
+    """
+    milliseconds = _number(text_of(headers, "retry-after-ms"))
+    if milliseconds is not None:
+        return min(milliseconds / 1000, _LONGEST)
+    text = text_of(headers, "retry-after")
+    if text is None:
+        return None
+    seconds = _number(text)
+    if seconds is None:
+        at = _date(text)
+        if at is None:
+            seconds = _number(text.split(",", 1)[0])  # sent twice and joined on the way
+        else:
+            sent = _date(text_of(headers, "date") or "")
+            seconds = max(at - (now if sent is None else sent), 0.0)
+    return None if seconds is None else min(seconds, _LONGEST)
+
+
+def observation(headers: Headers) -> RateObservation | None:
+    """What x-ratelimit-remaining-* and x-ratelimit-reset-* say; None when they say nothing."""
+    requests = _remaining(headers, "x-ratelimit-remaining-requests")
+    tokens = _remaining(headers, "x-ratelimit-remaining-tokens")
+    if requests is None and tokens is None:
+        return None
+    return RateObservation(
+        remaining_requests=requests,
+        remaining_tokens=tokens,
+        requests_reset=0 if requests is None else _reset(headers, "requests"),
+        tokens_reset=0 if tokens is None else _reset(headers, "tokens"),
+    )
+
+
+def _remaining(headers: Headers, name: str) -> int | None:
+    number = _number(text_of(headers, name))
+    return int(number) if number is not None and number < _MOST else None
+
+
+def _reset(headers: Headers, of: str) -> int:
+    """Nanoseconds; 0: unknown. "6m0s", "120ms"; a plain number is seconds, at Azure (which sends its period too) ms."""
+    text = (text_of(headers, f"x-ratelimit-reset-{of}") or "").strip()
+    number = _number(text)
+    if number is not None:
+        unit = 10**6 if text_of(headers, f"x-ratelimit-renewalperiod-{of}") is not None else 10**9
+        nanoseconds = number * unit
+    elif len(text) < 100 and _DURATION.fullmatch(text):
+        nanoseconds = sum(float(amount) * _NANOSECONDS[unit] for amount, unit in _DURATION_PART.findall(text))
+    else:
+        return 0
+    return round(min(nanoseconds, _LONGEST * 1e9))
+
+
+def _number(text: str | None) -> float | None:
+    """A number that is not negative, possibly infinite."""
+    if text is None:
+        return None
+    text = text.strip()
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _date(text: str) -> float | None:
+    if not 10 <= len(text) <= 100:
+        return None
+    try:
+        found = parsedate_to_datetime(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

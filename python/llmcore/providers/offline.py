@@ -1,0 +1,99 @@
+"""Answers without a model: template text, the same for the same request, in the shape of a Chat Completions answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from llmcore._core import OfflineGenerator, offline_problem, sha256
+from llmcore.estimate import TokenEstimator
+from llmcore.providers.base import LLMProvider
+from llmcore.providers.body import refuse
+from llmcore.providers.failure import failure_of
+from llmcore.providers.openai import decode_chat, encode_chat
+from llmcore.types import Failure, HttpRequest, LLMRequest, Reply
+
+__all__ = ["OfflineProvider"]
+
+_PROBLEMS = ("general", "dialogue", "decision", "analysis", "summary", "conflict", "shortage", "danger")
+_generator = OfflineGenerator()
+_estimator = TokenEstimator()
+
+
+class OfflineProvider(LLMProvider):
+    """The provider that always answers, inside the process and free of charge.
+
+    What the text is about follows from the call type, and may be said in the request's params: ``problem`` (general,
+    dialogue, decision, analysis, summary, conflict, shortage, danger), ``severity`` (0 to 1000, 500 if not given) and
+    ``placeholders`` (a dict of strings that stand in for {names} in the text). A request for JSON gets an object with
+    text, problem and severity.
+    """
+
+    name = "offline"
+    local = True
+
+    def encode(self, request: LLMRequest) -> HttpRequest:
+        """No request at all, but its body is the request's identity, as everywhere.
+
+        :raises LLMValidationError: something in the request could not be sent to any provider, or a param is wrong
+        """
+        _wishes(request, None)
+        return HttpRequest("offline:", {}, encode_chat(request))
+
+    def answer(self, request: LLMRequest, call_type: str | None) -> bytes:
+        """The answer's body.
+
+        :raises LLMValidationError: as in encode()
+        """
+        problem, severity, placeholders = _wishes(request, call_type)
+        asked = encode_chat(request)
+        digest = sha256(asked)
+        as_json = request.json_format or _wants_json(request.params.get("response_format", request.response_format))
+        text = _generator.generate(problem, severity, int.from_bytes(digest[:8]), placeholders, as_json)
+        prompt, completion = _estimator.prompt(request, len(asked)).expected, _estimator.output(text)
+        return msgspec.json.encode(
+            {
+                "id": f"offline-{digest[:12].hex()}",
+                "object": "chat.completion",
+                "created": 0,
+                "model": request.model,
+                "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+                "usage": {
+                    "prompt_tokens": prompt,
+                    "completion_tokens": completion,
+                    "total_tokens": prompt + completion,
+                },
+            }
+        )
+
+    def decode(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
+        """What answer() said. Never raises."""
+        if status != 200:
+            return failure_of(status, headers, body, key=None, now=0.0)
+        return decode_chat(headers, body, key=None, now=lambda: 0.0)
+
+    def __repr__(self) -> str:
+        return "OfflineProvider()"
+
+
+def _wishes(request: LLMRequest, call_type: str | None) -> tuple[str, int, dict[str, str]]:
+    """(problem, severity, placeholders)"""
+    params = request.params
+    problem = params.get("problem")
+    if problem is None:
+        problem = offline_problem(call_type or "")
+    elif problem not in _PROBLEMS:
+        refuse(f"problem is one of {', '.join(_PROBLEMS)}")
+    severity = params.get("severity", 500)
+    if type(severity) is not int:
+        refuse(f"severity is a whole number from 0 to 1000, not {type(severity).__name__}")
+    placeholders: Any = params.get("placeholders") or {}
+    if not isinstance(placeholders, dict) or not all(
+        isinstance(name, str) and isinstance(value, str) for name, value in placeholders.items()
+    ):
+        refuse("placeholders is a dict of strings to strings")
+    return problem, min(max(severity, 0), 1000), placeholders
+
+
+def _wants_json(response_format: Any) -> bool:
+    return isinstance(response_format, dict) and response_format.get("type") in ("json_object", "json_schema")

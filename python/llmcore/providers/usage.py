@@ -1,0 +1,81 @@
+"""Token counts of Chat Completions in disjoint buckets.
+
+OpenAI's figures overlap: cached, audio and image tokens are inside prompt_tokens, reasoning, audio and image tokens
+inside completion_tokens. The servers that copied the format kept that, so one reading serves all of them.
+"""
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from llmcore._core import Usage
+
+__all__ = ["reported_cost", "usage_of"]
+
+_MOST = 1 << 53  # a count above this is no count
+_MOST_NANO_USD = 1 << 62
+
+
+def usage_of(raw: Any) -> Usage:
+    """The `usage` object of an answer, normalised.
+
+    Parts that contradict the totals are cut to fit them, so that the views of Usage always equal what the provider says
+    of the whole. Without usable figures: all zero and `estimated`.
+    """
+    if type(raw) is not dict:
+        return Usage(estimated=True)
+    prompt = _count(raw.get("prompt_tokens"))
+    completion = _count(raw.get("completion_tokens"))
+    if prompt is None and completion is None:
+        return Usage(estimated=True)
+    prompt, completion = prompt or 0, completion or 0
+
+    inside = raw.get("prompt_tokens_details")
+    if type(inside) is dict:
+        cached = _part(inside, "cached_tokens", prompt)
+        written = _part(inside, "cache_write_tokens", prompt - cached)
+        audio = _part(inside, "audio_tokens", prompt - cached - written)
+        image = _part(inside, "image_tokens", prompt - cached - written - audio)
+    else:
+        # DeepSeek, and servers that have no details. Mistral's num_cached_tokens is no discount, so it is left alone.
+        name = "prompt_cache_hit_tokens" if "prompt_cache_hit_tokens" in raw else "cached_tokens"
+        cached = _part(raw, name, prompt)
+        written = audio = image = 0
+
+    inside = raw.get("completion_tokens_details")
+    if type(inside) is dict:
+        reasoning = _part(inside, "reasoning_tokens", _MOST)
+        if reasoning and _count(raw.get("total_tokens")) == prompt + completion + reasoning:
+            completion += reasoning  # xAI counts it beside its completion tokens
+        reasoning = min(reasoning, completion)
+        spoken = _part(inside, "audio_tokens", completion - reasoning)
+        drawn = _part(inside, "image_tokens", completion - reasoning - spoken)
+    else:
+        reasoning = spoken = drawn = 0
+
+    plain, text = prompt - cached - written - audio - image, completion - reasoning - spoken - drawn
+    return Usage(
+        plain, cached, written, 0, text, reasoning, audio, 0, spoken, image, drawn
+    )  # a third of the time of names
+
+
+def reported_cost(raw: Any) -> int | None:
+    """What the provider says the call cost, in nano-USD (OpenRouter); None: it does not say."""
+    cost = raw.get("cost") if type(raw) is dict else None
+    if not isinstance(cost, int | float) or isinstance(cost, bool):
+        return None
+    try:
+        nano = int((Decimal(repr(cost)) * 1_000_000_000).to_integral_value())
+    except (InvalidOperation, ValueError, OverflowError):
+        return None
+    return nano if 0 <= nano < _MOST_NANO_USD else None
+
+
+def _count(value: Any) -> int | None:
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value < _MOST else None
+
+
+def _part(raw: dict[str, Any], name: str, most: int) -> int:
+    value = raw.get(name)
+    return min(_count(value) or 0, most) if value else 0
