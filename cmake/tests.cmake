@@ -75,3 +75,6 @@ else()
 endif()
 
 include("${PROJECT_SOURCE_DIR}/cmake/readme.cmake")
+
+include(cmake/snippets.cmake)
+llmcore_test_snippets(README.md docs/architecture.md)

@@ -6,7 +6,5 @@ python="$(find_python)"
 environment="build/py$(python_version "$python")/env"
 step "wheel" build_wheel "$python"
 step "environment with the wheel" install_wheel "$python" "$environment" dev
-for benchmark in call_overhead batch_rate; do
-  printf "== benchmarks/%s.py\n" "$benchmark"
-  "$environment/bin/python" "benchmarks/$benchmark.py"
-done
+step "what a call costs the client" "$environment/bin/python" benchmarks/call_overhead.py
+step "llmcore batch as a whole" "$environment/bin/python" benchmarks/batch_rate.py

@@ -68,7 +68,7 @@ find_other_pythons() {
 
 # A fingerprint of everything that goes into the package.
 sources_hash() {
-  find CMakeLists.txt LICENSE cmake cpp pyproject.toml python -type f -not -path "*/__pycache__/*" -print0 |
+  find CMakeLists.txt LICENSE README.md cmake cpp pyproject.toml python -type f -not -path "*/__pycache__/*" -print0 |
     LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 }
 project_hash() { { "$1" -VV && cat pyproject.toml; } | sha256sum | cut -d' ' -f1; }
