@@ -22,6 +22,7 @@ __all__ = ["CONTEXT_FIELDS", "context", "current_context", "resolve"]
 #: Keyword arguments of a call that describe it instead of going to the provider.
 CONTEXT_FIELDS = frozenset(field.name for field in fields(CallContext))
 
+_TEXT_FIELDS = CONTEXT_FIELDS - {"tags", "metadata", "hand_number"}
 _EMPTY = CallContext()
 _current: ContextVar[CallContext] = ContextVar("llmcore_context", default=_EMPTY)
 
@@ -51,6 +52,8 @@ def resolve(values: Mapping[str, Any]) -> CallContext:
     if not values:
         return inherited
     checked = {name: _checked(name, value) for name, value in values.items()}
+    if inherited is _EMPTY:
+        return CallContext(**checked)
     if "tags" in checked and inherited.tags:
         checked["tags"] = inherited.tags + tuple(tag for tag in checked["tags"] if tag not in inherited.tags)
     if "metadata" in checked and inherited.metadata and checked["metadata"] is not None:
@@ -59,6 +62,8 @@ def resolve(values: Mapping[str, Any]) -> CallContext:
 
 
 def _checked(name: str, value: Any) -> Any:
+    if name in _TEXT_FIELDS and type(value) is str:
+        return value
     if name not in CONTEXT_FIELDS:
         known = ", ".join(sorted(CONTEXT_FIELDS))
         raise LLMValidationError(

@@ -44,6 +44,9 @@ __all__ = ["Call", "Observers", "Park", "Perform", "Step", "call_flow"]
 
 _log = logging.getLogger("llmcore")
 _NO_HEADERS: Final[dict[str, str]] = {}
+_NO_MONEY: Final = Money(0)
+# Attributes of an enum class are looked up through its metaclass: once is enough.
+_CACHED, _FALLBACK, _SUCCESS = LLMCallStatusEnum.CACHED, LLMCallStatusEnum.FALLBACK, LLMCallStatusEnum.SUCCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,6 @@ class Observers:
 class Call:
     """A call while it runs: what was asked, where it may go, and its mailbox."""
 
-    id: str
     tenant: str
     call_type: str | None
     context: CallContext
@@ -71,7 +73,9 @@ class Call:
     first: HttpRequest | None
     keep: bool
     observers: Observers
-    created_at: int
+    #: known from its submission on: the ledger's id, the wall time in nanoseconds, the engine's number
+    id: str = ""
+    created_at: int = 0
     number: int = 0
     #: actions of the engine for this call, oldest first
     mailbox: "deque[Send | Abort | AttemptRecord | Finish]" = field(default_factory=deque)
@@ -82,7 +86,6 @@ class Call:
     failure: Failure | None = None
     body: bytes = b""
     price_source: str | None = None
-    started_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +121,11 @@ def call_flow(
                 yield park
                 continue
             action = mailbox.popleft()
-            if isinstance(action, Send):
+            if type(action) is Send:
                 yield from _attempt(runtime, call, action)
-            elif isinstance(action, AttemptRecord):
+            elif type(action) is AttemptRecord:
                 call.attempts.append(action)
-            elif isinstance(action, Finish):
+            elif type(action) is Finish:
                 finished = True
                 return _conclude(runtime, call, action)
             # Abort needs nothing: whoever performs gives up at the attempt's own deadline.
@@ -135,8 +138,6 @@ def call_flow(
 def _attempt(runtime: "Runtime", call: Call, send: Send) -> Generator[Step, HttpResponse | TransportError | None, None]:
     provider = call.providers[send.target]
     request = call.requests[send.target]
-    if not call.started_at:
-        call.started_at = runtime.clock.now()[1]
     try:
         if provider.local:
             response: HttpResponse | TransportError | None = HttpResponse(
@@ -186,7 +187,8 @@ def _estimate(runtime: "Runtime", reply: Reply, request: LLMRequest, call: Call)
 def _conclude(runtime: "Runtime", call: Call, finish: Finish) -> LLMResponse:
     if finish.outcome is Outcome.OK:
         reply, body = call.reply, call.body
-        if finish.source is not Source.PROVIDER or reply is None:
+        shared = finish.source is not Source.PROVIDER
+        if shared or reply is None:
             body = finish.payload or b""
             decoded = runtime.provider(finish.provider).decode(200, _NO_HEADERS, body) if body else None
             if not isinstance(
@@ -194,13 +196,8 @@ def _conclude(runtime: "Runtime", call: Call, finish: Finish) -> LLMResponse:
             ):  # only a provider whose decode() is not a function of its bytes gets here
                 raise LLMError(f"{finish.provider}: its stored answer cannot be decoded again", call_id=call.id)
             reply = decoded
-        status = (
-            LLMCallStatusEnum.CACHED
-            if finish.source is not Source.PROVIDER
-            else LLMCallStatusEnum.FALLBACK
-            if finish.fallback
-            else LLMCallStatusEnum.SUCCESS
-        )
+        fallback = finish.fallback
+        status = _CACHED if shared else _FALLBACK if fallback else _SUCCESS
         cost = finish.cost
         answer = LLMResponse(
             reply.content,
@@ -215,9 +212,9 @@ def _conclude(runtime: "Runtime", call: Call, finish: Finish) -> LLMResponse:
             finish.latency / 1e6,
             finish.attempts,
             status,
-            finish.source is not Source.PROVIDER,
-            finish.fallback,
-            Money(finish.saved),
+            shared,
+            fallback,
+            Money(finish.saved) if shared else _NO_MONEY,
             reply.request_id,
             body,
         )
@@ -259,16 +256,17 @@ def _record(
     error: LLMError | None,
 ) -> None:
     request = call.requests[0]
+    source = finish.source
     record = CallRecord(
         call.id,
         call.call_type,
         status,
         finish.outcome,
-        finish.source,
+        source,
         finish.provider or call.providers[0].name,
         finish.model or request.model,
         call.context,
-        reply.model if reply is not None else None,
+        None if reply is None else reply.model,
         finish.usage,
         finish.cost,
         finish.saved,
@@ -277,17 +275,18 @@ def _record(
         finish.queued,
         finish.first_token,
         call.attempts,
-        reply.finish_reason if reply is not None else None,
+        None if reply is None else reply.finish_reason,
         None if error is None else (error.code or finish.outcome.name.lower()),
         None if error is None else error.message,
         finish.fallback,
-        finish.source is Source.CACHE or finish.source is Source.JOINED,
+        source is Source.CACHE or source is Source.JOINED,
         request.temperature,
         request.max_tokens,
     )
     record.created_at = call.created_at
-    record.started_at = call.started_at
-    record.completed_at = call.created_at + finish.latency
+    record.completed_at = call.created_at + record.latency
+    if call.attempts:
+        record.started_at = call.attempts[0].started
     record.request_id = reply.request_id if reply is not None else (error.request_id if error is not None else None)
     runtime.sink.record(record)
     if call.observers.on_record is not None:

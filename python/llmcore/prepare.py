@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from llmcore._core import AlertRecord, Target, uuid7
+from llmcore._core import AlertRecord, Target
 from llmcore.context import CONTEXT_FIELDS, resolve
 from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
 from llmcore.fingerprint import fingerprint
@@ -199,7 +199,6 @@ class View:
         keep = runtime.settings.cache.enabled if cache is None else cache
         key = fingerprint(self.tenant, first.name, request.model, encoded.body) if keep else None
         call = Call(
-            uuid7(runtime.clock.now()[1]),
             self.tenant,
             call_type,
             context,
@@ -208,7 +207,6 @@ class View:
             encoded,
             keep,
             self._observers,
-            0,
         )
         span = 0 if deadline is None else int(_seconds("deadline", deadline) * 1e9)
         scopes = _scopes_of(context) if runtime.settings.budgets else []

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from llmcore._core import AlertRecord, Engine, Finish, PriceCard, RateObservation, Send
+from llmcore._core import AlertRecord, Engine, Finish, PriceCard, RateObservation, Send, uuid7
 from llmcore.clock import Clock, SystemClock
 from llmcore.errors import LLMConfigError
 from llmcore.estimate import TokenEstimator
@@ -163,6 +163,7 @@ class Runtime:
                 raise LLMConfigError("this client is closed; make a new one")
             mono, wall = self.clock.now()
             call.created_at = wall
+            call.id = uuid7(wall)
             call.number = number = self._engine.submit(
                 call.tenant, call.call_type or "", priority, deadline, key, targets, scopes, mono, wall
             )
