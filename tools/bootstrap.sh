@@ -7,7 +7,7 @@ purpose="$1"
 missing=()
 need() { missing+=("$@"); }
 
-has_header() { printf '#include <%s>\n' "$1" | c++ -std=c++20 -x c++ -fsyntax-only - 2>/dev/null; }
+has_header() { printf '#if !__has_include(<%s>)\n#error\n#endif\n' "$1" | c++ -std=c++20 -x c++ -E - >/dev/null 2>&1; }
 
 check() {
   missing=()
@@ -18,7 +18,8 @@ check() {
     need python3 python3-venv python3-dev
   elif ! python_is_complete "$python"; then
     if [[ $python == /usr/bin/python3 || $python == /usr/bin/python3.* ]]; then
-      need "python$(python_version "$python")-venv" "python$(python_version "$python")-dev"
+      if ! python_has_venv "$python"; then need "python$(python_version "$python")-venv"; fi
+      if ! python_has_headers "$python"; then need "python$(python_version "$python")-dev"; fi
     else
       die "$python has no ensurepip, venv or Python.h; install it completely, or name another one: make $purpose PYTHON=python3"
     fi

@@ -33,11 +33,9 @@ quietly() {
 
 # Whether an interpreter is 3.11 or later; and whether it can also make environments and compile extensions.
 python_is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
-python_is_complete() {
-  python_is_recent "$1" && "$1" -c '
-import ensurepip, os, sysconfig, venv
-os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null
-}
+python_has_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+python_has_headers() { "$1" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null; }
+python_is_complete() { python_is_recent "$1" && python_has_venv "$1" && python_has_headers "$1"; }
 python_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
 
 # The interpreter to work with, as an absolute path; nothing if there is none.
