@@ -22,9 +22,7 @@ class SystemClock:
 
     runs = True
 
-    @staticmethod
-    def now() -> tuple[int, int]:
-        return system_now()
+    now = staticmethod(system_now)
 
 
 class ManualClock:

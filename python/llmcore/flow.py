@@ -14,8 +14,10 @@ into its runner, cancels the call and gives everything back.
 import logging
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from llmcore._core import Abort, AttemptRecord, Finish, Send
 from llmcore.errors import LLMError, error_for
@@ -59,8 +61,7 @@ class Observers:
     on_error: Callable[[LLMError], None] | None = None
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """A call while it runs: what was asked, where it may go, and its mailbox."""
 
     tenant: str
@@ -78,25 +79,23 @@ class Call:
     created_at: int = 0
     number: int = 0
     #: actions of the engine for this call, oldest first
-    mailbox: "deque[Send | Abort | AttemptRecord | Finish]" = field(default_factory=deque)
+    mailbox: "deque[Send | Abort | AttemptRecord | Finish]" = msgspec.field(default_factory=deque)
     #: wakes whoever waits for the mailbox; None while nobody does
     wake: Callable[[], None] | None = None
-    attempts: list[AttemptRecord] = field(default_factory=list)
+    attempts: list[AttemptRecord] = []
     reply: Reply | None = None
     failure: Failure | None = None
     body: bytes = b""
     price_source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Park:
+class Park(msgspec.Struct):
     """Wait for the call's mailbox."""
 
     call: Call
 
 
-@dataclass(frozen=True, slots=True)
-class Perform:
+class Perform(msgspec.Struct):
     """Send `request` and give up after `timeout` seconds."""
 
     request: HttpRequest

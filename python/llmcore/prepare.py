@@ -6,8 +6,10 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from llmcore._core import AlertRecord, Target
 from llmcore.context import CONTEXT_FIELDS, resolve
@@ -218,7 +220,7 @@ class View:
 
 
 def _for_model(request: LLMRequest, model: str) -> LLMRequest:
-    return replace(request, model=model)
+    return msgspec.structs.replace(request, model=model)
 
 
 def _scopes_of(context: CallContext) -> list[tuple[str, str]]:
@@ -245,8 +247,6 @@ def _encoded_for_size(provider: "LLMProvider", request: LLMRequest) -> bytes:
     try:
         return provider.encode(request).body
     except LLMConfigError:  # an estimate needs no key
-        import msgspec
-
         return msgspec.json.encode({"model": request.model, "messages": request.messages})
 
 

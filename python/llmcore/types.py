@@ -1,16 +1,18 @@
 """The values that pass between an application, a provider and the ledger.
 
 Everything here is plain data. Money is integer nano-US-dollars and time is integer nanoseconds wherever a decision or
-a sum depends on
-them; the familiar views (dollars, milliseconds) are derived.
+a sum depends on them; the familiar views (dollars, milliseconds) are derived. What is made on every call, and not by
+users, is a msgspec Struct: cheap to make, and no burden to the garbage collector while it waits for the ledger.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from functools import total_ordering
 from typing import Any, Protocol
+
+import msgspec
 
 from llmcore._core import AttemptRecord, Outcome, Priority, Source, Usage, to_micro_usd
 
@@ -130,8 +132,7 @@ class CallContext:
     metadata: Mapping[str, Any] | None = None
 
 
-@dataclass(slots=True)
-class LLMRequest:
+class LLMRequest(msgspec.Struct):
     """A chat request in the OpenAI shape, before a provider encodes it.
 
     ``temperature`` and ``max_tokens`` of None are not sent. ``params`` go to the provider's body as they are and win
@@ -147,11 +148,10 @@ class LLMRequest:
     tools: list[dict[str, Any]] | None = None
     response_format: dict[str, Any] | None = None
     stream: bool = False
-    params: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = {}
 
 
-@dataclass(slots=True, repr=False)
-class HttpRequest:
+class HttpRequest(msgspec.Struct):
     """What a provider wants sent. Never shows its headers (they hold the key) or its body (it holds the prompt)."""
 
     url: str
@@ -163,8 +163,7 @@ class HttpRequest:
         return f"HttpRequest({self.method} {self.url}, {len(self.body)} bytes)"
 
 
-@dataclass(slots=True, repr=False)
-class HttpResponse:
+class HttpResponse(msgspec.Struct):
     """What came back. ``headers`` looks names up without regard to case, or holds lower-case names."""
 
     status: int
@@ -175,8 +174,7 @@ class HttpResponse:
         return f"HttpResponse({self.status}, {len(self.body)} bytes)"
 
 
-@dataclass(slots=True)
-class ToolCall:
+class ToolCall(msgspec.Struct):
     """A function the model wants called. ``arguments`` is the JSON text exactly as the model wrote it."""
 
     id: str
@@ -185,15 +183,14 @@ class ToolCall:
     type: str = "function"
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """A provider's answer, decoded."""
 
     content: str
     model: str
     usage: Usage
     finish_reason: str = ""
-    tool_calls: list[ToolCall] = field(default_factory=list)
+    tool_calls: list[ToolCall] = []
     #: text the model reasoned in, where the provider shows it
     reasoning: str = ""
     #: what the provider itself says the call cost, in nano-USD (OpenRouter); kept beside our own figure
@@ -203,8 +200,7 @@ class Reply:
     request_id: str | None = None
 
 
-@dataclass(slots=True)
-class Failure:
+class Failure(msgspec.Struct):
     """A provider's refusal or a broken exchange, decoded. ``message`` never holds a key."""
 
     outcome: Outcome
@@ -273,8 +269,6 @@ class LLMResponse:
         """The provider's body as parsed JSON; None if there is none."""
         if not self.body:
             return None
-        import msgspec
-
         return msgspec.json.decode(self.body)
 
     def __repr__(self) -> str:
@@ -285,8 +279,7 @@ class LLMResponse:
         )
 
 
-@dataclass(slots=True)
-class CallRecord:
+class CallRecord(msgspec.Struct, gc=False):
     """One finished call as it goes to the ledger. Made by the driver from the engine's Finish; nothing here is
     decided later.
     """
@@ -309,7 +302,7 @@ class CallRecord:
     latency: int = 0
     queued: int = 0
     first_token: int = 0
-    attempts: list[AttemptRecord] = field(default_factory=list)
+    attempts: Sequence[AttemptRecord] = ()
     finish_reason: str | None = None
     error_code: str | None = None
     error_message: str | None = None

@@ -146,7 +146,7 @@ class Watched(real):
 socket.socket = Watched
 import llmcore
 from llmcore import Usage, Priority, LLMError, LLMResponse
-heavy = {"alembic", "asyncio", "genai_prices", "msgspec", "openai", "pydantic", "pyreqwest", "rich", "sqlalchemy", "typer"}
+heavy = {"alembic", "asyncio", "genai_prices", "openai", "pydantic", "pyreqwest", "rich", "sqlalchemy", "typer"}
 print(sorted(heavy & set(sys.modules)), len(opened))
 """
 
