@@ -15,6 +15,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmcore._core import AlertRecord, Engine, Finish, PriceCard, RateObservation, Send, uuid7
@@ -274,7 +275,7 @@ class Runtime:
         found: dict[str, Any] = self._engine.stats()
         ledger = getattr(self.sink, "stats", None)
         if ledger is not None:
-            found["ledger"] = ledger()
+            found["ledger"] = asdict(ledger())
         return found
 
     def check(self) -> str:

@@ -1,0 +1,151 @@
+"""Real provider traffic, served back over loopback, through the clients: text, tool calls, finish, usage and cost are
+right.
+
+The lines are read from the folder that LLMCORE_RECORDED names (chat.jsonl); the independent reader is genai-prices on
+the raw body. Without
+the folder these tests are skipped: the lines are not part of the project.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from genai_prices import extract_usage
+
+from llmcore import AsyncLLMClient, LLMClient, LLMResponse, Runtime, Settings
+from llmcore.types import CallRecord
+from support.server import Answer, Request, ScriptedServer
+
+FOLDER = os.environ.get("LLMCORE_RECORDED", "")
+pytestmark = pytest.mark.skipif(not FOLDER, reason="LLMCORE_RECORDED names no folder with recorded provider traffic")
+
+Row = dict[str, Any]
+
+
+def rows() -> list[Row]:
+    """Every answered chat line that is no stream."""
+    with (Path(FOLDER) / "chat.jsonl").open() as lines:
+        found = [json.loads(line) for line in lines]
+    return [row for row in found if row["status"] == 200 and not row["stream"]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScriptedServer]:
+    """Answers POST /v1/<id>/chat/completions with the recorded bytes of <id>."""
+    by_id = {row["id"]: row for row in rows()}
+
+    def answer(request: Request) -> Answer:
+        row = by_id[request.path.split("/")[2]]
+        return Answer(status=200, headers=row["headers"], body=row["body"].encode())
+
+    with ScriptedServer(answer) as running:
+        yield running
+
+
+class Rows:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.records: list[CallRecord] = []
+
+    def record(self, call: CallRecord) -> None:
+        self.records.append(call)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        return True
+
+    def close(self) -> None: ...
+
+
+def text_of(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content if part.get("type") == "text")
+    return content or ""
+
+
+def check(row: Row, answer: LLMResponse) -> None:
+    """Compares an answer with plain JSON and with the independent reader."""
+    body = json.loads(row["body"])
+    message = body["choices"][0]["message"]
+    assert answer.content == text_of(message.get("content"))
+    assert answer.finish_reason == (body["choices"][0].get("finish_reason") or "")
+    assert [call.id for call in answer.tool_calls] == [call.get("id") for call in message.get("tool_calls") or ()]
+    oracle = read(row, body)
+    if oracle is None:
+        return
+    usage, price = oracle
+    assert answer.input_tokens == (usage.input_tokens or 0)
+    assert answer.output_tokens == (usage.output_tokens or 0)
+    assert answer.cached_tokens == (usage.cache_read_tokens or 0)
+    if price is not None and row["provider"] == "openai":
+        assert answer.cost is not None
+        assert abs(answer.cost.nano_usd - price * 10**9) <= Decimal("0.5")
+
+
+def read(row: Row, body: Row) -> tuple[Any, Decimal | None] | None:
+    """(usage, price) by genai-prices; None where it cannot read the line."""
+    flavor = "chat" if row["provider"] in {"openai", "azure", "openrouter", "cerebras", "deepseek"} else "default"
+    try:
+        found = extract_usage(body, provider_id=row["provider"], api_flavor=flavor)
+    except Exception:
+        return None
+    at = datetime.fromtimestamp(body["created"], UTC) if body.get("created") else None
+    try:
+        return found.usage, found.calc_price(genai_request_timestamp=at).total_price
+    except Exception:
+        return found.usage, None
+
+
+def arguments(row: Row) -> tuple[list[Row], str, Row]:
+    request = dict(row["request"])
+    for name in ("stream", "stream_options"):
+        request.pop(name, None)
+    return request.pop("messages"), request.pop("model", None) or "unknown", request
+
+
+def runtime_for(server: ScriptedServer, row: Row, sink: Rows) -> Runtime:
+    base_url = server.base_url + "/" + row["id"]
+    return Runtime(Settings(provider="openai", openai_api_key="sk-recorded", openai_base_url=base_url), tracker=sink)
+
+
+def test_every_line_comes_out_of_the_sync_client(server: ScriptedServer) -> None:
+    sink = Rows()
+    lines = rows()
+    for row in lines:
+        messages, model, params = arguments(row)
+        runtime = runtime_for(server, row, sink)
+        try:
+            answer = LLMClient("openai", model, runtime=runtime).complete(messages, **params)
+            check(row, answer)
+            assert runtime.check() == ""
+        except AssertionError as wrong:
+            raise AssertionError(f"line {row['id']} of {row['provider']}: {wrong}") from wrong
+        finally:
+            runtime.close()
+    assert len(sink.records) == len(lines)
+    assert all(record.outcome == 0 for record in sink.records)
+
+
+def test_every_line_comes_out_of_the_async_client(server: ScriptedServer) -> None:
+    sink = Rows()
+
+    async def one(row: Row) -> None:
+        messages, model, params = arguments(row)
+        runtime = runtime_for(server, row, sink)
+        try:
+            check(row, await AsyncLLMClient("openai", model, runtime=runtime).complete(messages, **params))
+        finally:
+            await runtime.aclose()
+
+    async def every() -> None:
+        for row in rows():
+            await one(row)
+
+    asyncio.run(every())
+    assert len(sink.records) == len(rows())
