@@ -45,6 +45,9 @@ class Contender:
     def asynchronous(self, base_url: str) -> Async | None:
         return None
 
+    def settle(self) -> None:
+        """After the warm-up: lets it finish what happens once per process."""
+
     def close(self) -> None:
         """Whatever it still has to do: it counts."""
 
@@ -124,6 +127,9 @@ class LLMCore(Contender):
 
         client = AsyncLLMClient("openai", MODEL, runtime=self._runtime(base_url))
         return lambda _: client.complete(MESSAGES, cache=self.cache, call_type="chat", user_id="u1")
+
+    def settle(self) -> None:
+        self._tracker.flush()
 
     def close(self) -> None:
         self._tracker.close()
@@ -206,6 +212,7 @@ def _rss_mb() -> float:
 
 def _measured(run: Callable[[int], object], count: int, contender: Contender) -> dict[str, float]:
     run(max(count // 10, WIDTH))
+    contender.settle()
     cpu, wall = _cpu(), time.perf_counter()
     run(count)
     wall = time.perf_counter() - wall
