@@ -110,7 +110,7 @@ void Engine::Impl::leave(Call& call) {
     }
     case State::in_flight:
       emit(Abort{call.id, call.attempt});
-      if (call.lane != nullptr) call.lane->provider->recovery.abandoned(call.probe);
+      tell_provider(call, Outcome::cancelled);
       close_attempt(call, Outcome::cancelled, Usage{}, nullptr, 0);
       break;
   }

@@ -176,8 +176,7 @@ void Engine::Impl::timer_of(Call& call) {
   switch (call.state) {
     case State::in_flight: {
       emit(Abort{call.id, call.attempt});
-      Lane* lane = call.lane;
-      if (lane != nullptr) lane->provider->recovery.failed(call.probe, now_);
+      tell_provider(call, Outcome::timeout);
       close_attempt(call, Outcome::timeout, Usage{}, nullptr, 0);
       after_failure(call, Outcome::timeout, std::nullopt, 0);
       break;

@@ -69,7 +69,7 @@ class Engine::Impl {
     RequestQueue queue;
     std::int64_t in_flight = 0;
     std::int64_t backing_off = 0;  // calls that will come back to its queue
-    Instant armed = kNever;  // its entry in lane_timers_
+    Instant armed = kNever;        // its entry in lane_timers_
   };
 
   struct Call {
@@ -149,6 +149,7 @@ class Engine::Impl {
 
   // engine_settlement.cpp
   Call* in_flight(AttemptId attempt);
+  void tell_provider(const Call& call, Outcome outcome);
   void streaming(const Streaming& input);
   void replied(const Replied& input);
   void failed(const Failed& input);

@@ -15,6 +15,22 @@ Engine::Impl::Call* Engine::Impl::in_flight(AttemptId attempt) {
   return nullptr;
 }
 
+// What an attempt's end says about its provider's health, and to whom else that matters.
+void Engine::Impl::tell_provider(const Call& call, Outcome outcome) {
+  if (call.lane == nullptr) return;
+  Provider& provider = *call.lane->provider;
+  const Health before = provider.recovery.stats().health;
+  if (outcome == Outcome::cancelled) {
+    provider.recovery.abandoned(call.probe);
+  } else if (counts_against_health(outcome)) {
+    provider.recovery.failed(call.probe, now_);
+  } else {
+    provider.recovery.succeeded(call.probe);
+  }
+  // Only a change of health can set free, or send elsewhere, what waits in the provider's other lanes.
+  if (call.probe || provider.recovery.stats().health != before) touch_all(provider);
+}
+
 void Engine::Impl::streaming(const Streaming& input) {
   Call* call = in_flight(input.attempt);
   if (call == nullptr || call->streaming) return;
@@ -25,10 +41,7 @@ void Engine::Impl::streaming(const Streaming& input) {
 void Engine::Impl::replied(const Replied& input) {
   Call* call = in_flight(input.attempt);
   if (call == nullptr) return;
-  if (call->lane != nullptr) {
-    call->lane->provider->recovery.succeeded(call->probe);
-    touch_all(*call->lane->provider);
-  }
+  tell_provider(*call, Outcome::ok);
   const Usage usage = input.usage.valid() ? input.usage : Usage{};
   close_attempt(*call, Outcome::ok, usage, input.price.get(), 0);
   if (call->submit.key && input.payload && call->target == 0) {
@@ -45,17 +58,7 @@ void Engine::Impl::failed(const Failed& input) {
   if (call == nullptr) return;
   const Outcome outcome = input.outcome == Outcome::ok ? Outcome::server_error : input.outcome;
   const Duration retry_after = std::max<Duration>(input.retry_after, 0);
-  if (call->lane != nullptr) {
-    ErrorRecovery& recovery = call->lane->provider->recovery;
-    if (outcome == Outcome::cancelled) {
-      recovery.abandoned(call->probe);
-    } else if (counts_against_health(outcome)) {
-      recovery.failed(call->probe, now_);
-    } else {
-      recovery.succeeded(call->probe);
-    }
-    touch_all(*call->lane->provider);
-  }
+  tell_provider(*call, outcome);
   const Usage usage = input.usage.valid() ? input.usage : Usage{};
   close_attempt(*call, outcome, usage, input.price.get(), retry_after);
   after_failure(*call, outcome, input.should_retry, retry_after);
@@ -123,7 +126,6 @@ void Engine::Impl::after_failure(Call& call, Outcome outcome, std::optional<bool
     finish(call, std::move(over));
     return;
   }
-  touch_all(*lane->provider);
   const Verdict verdict = lane->provider->recovery.advise(outcome, should_retry, retry_after, call.attempts_here, now_);
   if (outcome == Outcome::rate_limited || verdict == Verdict::retry) {
     const Duration delay = std::max(backoff_.delay(call.attempts_here - 1, rng_), retry_after);
