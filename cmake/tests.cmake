@@ -7,7 +7,11 @@ set(LLMCORE_TEST_SOURCES
     backoff_test.cpp
     budget_test.cpp
     config_test.cpp
+    engine_limits_test.cpp
+    engine_money_test.cpp
     engine_property_test.cpp
+    engine_recovery_test.cpp
+    engine_sharing_test.cpp
     engine_test.cpp
     error_recovery_test.cpp
     fingerprint_test.cpp
