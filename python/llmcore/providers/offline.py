@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from llmcore._core import OfflineGenerator, offline_problem, sha256
+from llmcore.errors import LLMValidationError
 from llmcore.estimate import TokenEstimator
 from llmcore.providers.base import LLMProvider
 from llmcore.providers.body import refuse
@@ -41,11 +42,11 @@ class OfflineProvider(LLMProvider):
         return HttpRequest("offline:", {}, encode_chat(request))
 
     def answer(self, request: LLMRequest, call_type: str | None) -> bytes:
-        """The answer's body.
-
-        :raises LLMValidationError: as in encode()
-        """
-        problem, severity, placeholders = _wishes(request, call_type)
+        """The answer's body. Params that encode() would refuse count as absent: in a chain they may be another's."""
+        try:
+            problem, severity, placeholders = _wishes(request, call_type)
+        except LLMValidationError:
+            problem, severity, placeholders = offline_problem(call_type or ""), 500, {}
         asked = encode_chat(request)
         digest = sha256(asked)
         as_json = request.json_format or _wants_json(request.params.get("response_format", request.response_format))

@@ -23,12 +23,11 @@ def create_provider(name: str, settings: "Settings | None" = None) -> LLMProvide
     """
     name = _normal(name)
     if (factory := _registered.get(name)) is not None:
-        provider = factory(settings or _default_settings())
-        if not isinstance(provider, LLMProvider) or provider.name != name:
-            raise LLMConfigError(
-                f"the factory registered as {name!r} made {provider!r}, which is not an LLMProvider with that name"
-            )
-        return provider
+        made: object = factory(settings or _default_settings())
+        if not isinstance(made, LLMProvider) or made.name != name:
+            problem = f"the factory registered as {name!r} made {made!r}, which is no LLMProvider of that name"
+            raise LLMConfigError(problem, provider=name)
+        return made
     if name == "offline":
         from llmcore.providers.offline import OfflineProvider
 
