@@ -4,27 +4,24 @@ The generator decides nothing and does no I/O. It yields what has to happen outs
 
 - ``Park``: nothing to do until something lands in the call's mailbox. Sent back: None.
 - ``Perform``: send this HTTP request. Sent back: the response, or the :class:`~llmcore.transport.TransportError` that
-came instead.
+  came instead.
 
 It returns the :class:`~llmcore.types.LLMResponse` or raises an :class:`~llmcore.errors.LLMError`. Closing it at any
-point, also by an exception thrown
-into its runner, cancels the call and gives everything back.
+point, also by an exception thrown into its runner, cancels the call and gives everything back.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from llmcore._core import Abort, AttemptRecord, Finish, Send
+from llmcore._core import AttemptRecord, Finish, Send
+from llmcore.call import Call
 from llmcore.errors import LLMError, error_for
 from llmcore.explain import explain
 from llmcore.transport import TransportError
 from llmcore.types import (
-    CallContext,
     CallRecord,
     Failure,
     HttpRequest,
@@ -35,14 +32,17 @@ from llmcore.types import (
     Money,
     Outcome,
     Reply,
+    Sink,
     Source,
 )
 
 if TYPE_CHECKING:
+    from llmcore._core import PriceCard, RateObservation, Usage
+    from llmcore.clock import Clock
+    from llmcore.estimate import TokenEstimator
     from llmcore.providers.base import LLMProvider
-    from llmcore.runtime import Runtime
 
-__all__ = ["Call", "Observers", "Park", "Perform", "Step", "call_flow"]
+__all__ = ["Host", "Park", "Perform", "Step", "call_flow", "tell"]
 
 _log = logging.getLogger("llmcore")
 _NO_HEADERS: Final[dict[str, str]] = {}
@@ -51,42 +51,35 @@ _NO_MONEY: Final = Money(0)
 _CACHED, _FALLBACK, _SUCCESS = LLMCallStatusEnum.CACHED, LLMCallStatusEnum.FALLBACK, LLMCallStatusEnum.SUCCESS
 
 
-@dataclass(frozen=True, slots=True)
-class Observers:
-    """Functions of the user that are told of a client's calls, after the fact and under no lock. What they raise is
-    logged and changes nothing.
-    """
+class Host(Protocol):
+    """What a flow needs of the runtime it runs in: inputs for the engine, and what calls are made of."""
 
-    on_record: Callable[[CallRecord], None] | None = None
-    on_error: Callable[[LLMError], None] | None = None
+    clock: "Clock"
+    estimator: "TokenEstimator"
+    sink: Sink
 
+    def provider(self, name: str) -> "LLMProvider":
+        """The provider of that name."""
 
-class Call(msgspec.Struct):
-    """A call while it runs: what was asked, where it may go, and its mailbox."""
+    def price(self, provider: "LLMProvider", model: str, at: int | None = None) -> "PriceCard | None":
+        """The price card of a model, at Unix second `at` or now."""
 
-    tenant: str
-    call_type: str | None
-    context: CallContext
-    #: the failover chain; one request per provider, since each may ask for another model
-    providers: "list[LLMProvider]"
-    requests: list[LLMRequest]
-    #: the first provider's encoded request
-    first: HttpRequest | None
-    keep: bool
-    observers: Observers
-    #: known from its submission on: the ledger's id, the wall time in nanoseconds, the engine's number
-    id: str = ""
-    created_at: int = 0
-    number: int = 0
-    #: actions of the engine for this call, oldest first
-    mailbox: "deque[Send | Abort | AttemptRecord | Finish]" = msgspec.field(default_factory=deque)
-    #: wakes whoever waits for the mailbox; None while nobody does
-    wake: Callable[[], None] | None = None
-    attempts: list[AttemptRecord] = []
-    reply: Reply | None = None
-    failure: Failure | None = None
-    body: bytes = b""
-    price_source: str | None = None
+    def replied(
+        self,
+        call: Call,
+        send: Send,
+        usage: "Usage",
+        price: "PriceCard | None",
+        payload: bytes | None,
+        observation: "RateObservation | None",
+    ) -> None:
+        """The attempt was answered."""
+
+    def failed(self, call: Call, send: Send, failure: Failure, observation: "RateObservation | None") -> None:
+        """The attempt failed."""
+
+    def cancel(self, call: Call) -> None:
+        """Gives up a call, wherever it stands."""
 
 
 class Park(msgspec.Struct):
@@ -106,7 +99,7 @@ Step = Park | Perform
 
 
 def call_flow(
-    runtime: "Runtime", call: Call, submit: Callable[[], None]
+    runtime: Host, call: Call, submit: Callable[[], None]
 ) -> Generator[Step, HttpResponse | TransportError | None, LLMResponse]:
     """Runs `call` from its submission (`submit` hands it to the engine) to its end."""
     finished = False
@@ -134,7 +127,7 @@ def call_flow(
             _record_unfinished(runtime, call)
 
 
-def _attempt(runtime: "Runtime", call: Call, send: Send) -> Generator[Step, HttpResponse | TransportError | None, None]:
+def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpResponse | TransportError | None, None]:
     provider = call.providers[send.target]
     request = call.requests[send.target]
     try:
@@ -175,7 +168,7 @@ def _attempt(runtime: "Runtime", call: Call, send: Send) -> Generator[Step, Http
     runtime.replied(call, send, decoded.usage, price, payload, observation)
 
 
-def _estimate(runtime: "Runtime", reply: Reply, request: LLMRequest, call: Call) -> None:
+def _estimate(runtime: Host, reply: Reply, request: LLMRequest, call: Call) -> None:
     usage = reply.usage
     if usage.total_tokens == 0:
         size = len(call.first.body) if call.first is not None else 0
@@ -183,7 +176,7 @@ def _estimate(runtime: "Runtime", reply: Reply, request: LLMRequest, call: Call)
         usage.output_text = runtime.estimator.output(reply.content)
 
 
-def _conclude(runtime: "Runtime", call: Call, finish: Finish) -> LLMResponse:
+def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
     if finish.outcome is Outcome.OK:
         reply, body = call.reply, call.body
         shared = finish.source is not Source.PROVIDER
@@ -247,7 +240,7 @@ _STATUS: Final = {
 
 
 def _record(
-    runtime: "Runtime",
+    runtime: Host,
     call: Call,
     finish: Finish,
     status: LLMCallStatusEnum,
@@ -292,7 +285,7 @@ def _record(
         tell(call.observers.on_record, record)
 
 
-def _record_unfinished(runtime: "Runtime", call: Call) -> None:
+def _record_unfinished(runtime: Host, call: Call) -> None:
     """The ledger's row of a call that its caller gave up: cancelled before the engine could finish it."""
     while call.mailbox:
         action = call.mailbox.popleft()

@@ -11,22 +11,36 @@ The clock is trusted, not the timer: whoever wakes up looks at the time again.
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from llmcore.flow import Call
+from llmcore.call import Call
+from llmcore.clock import Clock
 
-if TYPE_CHECKING:
-    from llmcore.runtime import Runtime
-
-__all__ = ["Parking"]
+__all__ = ["Parking", "Ticker"]
 
 _FAR = 1 << 62
+
+
+class Ticker(Protocol):
+    """What parking needs of the runtime whose calls are parked."""
+
+    clock: Clock
+
+    @property
+    def lock(self) -> threading.Lock:
+        """Held during every input to the engine."""
+
+    def next_deadline(self) -> int | None:
+        """When a tick is due, in monotonic nanoseconds."""
+
+    def tick(self, not_before: int = 0) -> None:
+        """Lets the engine see the time."""
 
 
 class Parking:
     """The parked calls of one runtime. All methods but the two waits expect the runtime's lock to be held."""
 
-    def __init__(self, runtime: "Runtime") -> None:
+    def __init__(self, runtime: Ticker) -> None:
         self._runtime = runtime
         self._threads: dict[int, _ThreadSpot] = {}
         self._holder: _ThreadSpot | None = None

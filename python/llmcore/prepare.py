@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmcore._core import AlertRecord, Target
+from llmcore.call import Call, Observers
 from llmcore.context import CONTEXT_FIELDS, resolve
 from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
 from llmcore.fingerprint import fingerprint
-from llmcore.flow import Call, Observers, Step, call_flow
+from llmcore.flow import Step, call_flow
 from llmcore.runtime import Runtime
 from llmcore.types import CallContext, CallRecord, HttpResponse, LLMRequest, LLMResponse, Message, Money, Priority, Sink
 

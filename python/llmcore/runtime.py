@@ -19,10 +19,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmcore._core import AlertRecord, Engine, Finish, PriceCard, RateObservation, Send, uuid7
+from llmcore.call import Call
 from llmcore.clock import Clock, SystemClock
 from llmcore.errors import LLMConfigError
 from llmcore.estimate import TokenEstimator
-from llmcore.flow import Call, tell
+from llmcore.flow import tell
 from llmcore.parking import Parking
 from llmcore.transport import Transport, create_transport
 from llmcore.types import CallRecord, Failure, Sink, Usage

@@ -21,8 +21,8 @@ LAYERS = (
     {"types", "errors", "clock", "fingerprint", "interrupt"},
     {"config", "config_sources", "config_values", "context", "estimate", "transport", "explain"},
     {"pricing", "providers", "ledger"},
-    {"flow"},
-    {"parking"},
+    {"call"},
+    {"flow", "parking"},
     {"runtime"},
     {"prepare"},
     {"client", "aclient"},
@@ -132,7 +132,7 @@ def test_public_names_are_sorted_complete_and_found() -> None:
 
 def test_an_unknown_name_says_so() -> None:
     with pytest.raises(AttributeError, match="no attribute 'LLMKlient'"):
-        _ = llmcore.LLMKlient  # type: ignore[attr-defined]
+        _ = llmcore.LLMKlient
 
 
 IMPORT_PROBE = """
