@@ -62,7 +62,7 @@ def test_the_call_type_says_what_it_is_about_unless_the_request_does() -> None:
 def test_severity_and_placeholders_shape_the_text() -> None:
     quiet, loud = (told(asking(params={"problem": "danger", "severity": severity})).content for severity in (0, 1000))
     assert len(loud) > len(quiet)
-    assert json.loads(told(asking(json_format=True, params={"severity": 4000})).content)["severity"] == 1000
+    assert json.loads(told(asking(json_format=True, params={"severity": 2**70})).content)["severity"] == 1000
     texts = [
         told(asking(str(number), params={"problem": "danger", "placeholders": {"place": "Port Royal"}})).content
         for number in range(20)

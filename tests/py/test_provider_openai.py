@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -380,6 +381,16 @@ def test_retry_after_in_every_form(sent: str, seconds: float | None) -> None:
 def test_retry_after_in_milliseconds_goes_first_if_it_makes_sense() -> None:
     assert failure_from(429, headers={"retry-after-ms": "250", "retry-after": "9"}).retry_after == 0.25
     assert failure_from(429, headers={"retry-after-ms": "nonsense", "retry-after": "9"}).retry_after == 9
+
+
+def test_a_date_without_a_zone_is_utc_wherever_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert failure_from(429, headers={"retry-after": "Mon, 01 Jun 2026 12:00:20"}).retry_after == 20.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_date_is_measured_against_the_servers_own_clock() -> None:

@@ -44,7 +44,7 @@ OPENAI = Preset("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", ("api.o
 class OpenAIProvider(LLMProvider):
     """Chat Completions over HTTP.
 
-    :param api_key: may be missing where `base_url` leads to this machine or a private network
+    :param api_key: may be missing where the URL leads to this machine or a private network
     :param base_url: with its version, as in "https://api.openai.com/v1"; a query stays at the end of the URL
     :param name: its name in settings, prices, limits and the ledger, where that is not the preset's
     :param now: Unix seconds; dates in Retry-After are measured against it
@@ -69,7 +69,7 @@ class OpenAIProvider(LLMProvider):
         self._url = parts._replace(path=path).geturl()
         host = parts.hostname or ""
         self._shown = f"{parts.scheme}://{host}{parts.path}"
-        self._may_lack_key = base_url is not None and _is_near(host)
+        self._may_lack_key = _is_near(host)
         takes_completion_limit = any(host == of or host.endswith("." + of) for of in preset.completion_limit_hosts)
         self._limit_name = "max_completion_tokens" if takes_completion_limit else "max_tokens"
         self._headers = {
