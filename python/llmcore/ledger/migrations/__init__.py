@@ -1,0 +1,1 @@
+"""Alembic migrations of the ledger; :mod:`llmcore.ledger.revisions` runs them."""

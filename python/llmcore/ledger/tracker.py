@@ -1,0 +1,74 @@
+"""The sink that keeps finished calls in a database."""
+
+import weakref
+from typing import TYPE_CHECKING
+
+from llmcore.ledger.database import Database
+from llmcore.ledger.writer import CLOSE_SECONDS, TrackerStats, Writer
+from llmcore.types import CallRecord
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+__all__ = ["TrackerStats", "UsageTracker"]
+
+
+class UsageTracker:
+    """Records every finished call in the tables ``llm_calls`` and ``llm_attempts``.
+
+    Making one is cheap: the database is opened by a background thread at the first record. SQLite files are made and
+    migrated when opened; other databases by ``llmcore db upgrade``. Thread-safe. After a fork the child starts with
+    nothing pending and connections of its own. Closed at exit if not before; forgetting a tracker lets its thread write
+    what is left and end.
+
+    :param url_or_engine: a database URL, the path of a SQLite file, or an engine of the host (whose settings stay as
+        they are); None: ``LLMCORE_DATABASE_URL``, else ``llmcore.db`` in the working directory
+    :param max_pending: records that may wait in memory while the database fails; beyond it the newest are dropped and
+        counted
+    """
+
+    def __init__(self, url_or_engine: "str | Engine | None" = None, *, max_pending: int = 100_000) -> None:
+        if max_pending < 1:
+            raise ValueError(f"max_pending must be at least 1, not {max_pending}")
+        self._writer = Writer(Database(url_or_engine), max_pending)
+        self._queue = self._writer.queue
+        # At exit the writer's module closes all there are.
+        weakref.finalize(self, self._writer.retire, CLOSE_SECONDS).atexit = False
+
+    @property
+    def location(self) -> str:
+        """Where the ledger is, fit to be shown: the path of a SQLite file, else the URL without user, password and
+        options.
+        """
+        return self._writer.database.location
+
+    def record(self, call: CallRecord) -> None:
+        """Takes one finished call on, in about a microsecond. Never raises and never waits for the database."""
+        queue = self._queue
+        queue.append(call)
+        if len(queue) > self._writer.alarm:
+            self._writer.attend()
+
+    def check(self) -> None:
+        """Opens the database now, making or migrating it if it is a SQLite file.
+
+        :raises LedgerError: it cannot hold the ledger; the message says why and what to do
+        """
+        self._writer.check()
+
+    def stats(self) -> TrackerStats:
+        """How much is pending, written and lost."""
+        return self._writer.stats()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Waits until everything taken on before is written; False when `timeout` seconds were not enough."""
+        return self._writer.flush(timeout)
+
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
+        """Writes what is pending and ends. What cannot be written is dropped and counted: at once if the database
+        fails, after `timeout` seconds if it is only locked. Calling it again does nothing.
+        """
+        self._writer.close(timeout)
+
+    def __repr__(self) -> str:
+        return f"UsageTracker({self.location!r})"
