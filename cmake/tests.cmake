@@ -42,6 +42,8 @@ target_link_libraries(llmcore_tests PRIVATE llmcore_core llmcore_io nlohmann_jso
 set_source_files_properties(tests/cpp/scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
+set_source_files_properties(tests/cpp/scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
+                                                                   "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 
 # Not while building: a loaded machine would fail the build at the five-second limit of listing the tests.
 set(CMAKE_GTEST_DISCOVER_TESTS_DISCOVERY_MODE PRE_TEST)
