@@ -108,10 +108,13 @@ class Runtime:
 
     @classmethod
     def default(cls) -> "Runtime":
-        """The process's own runtime, made at the first use."""
+        """The process's own runtime, made at the first use. Its tracker is ``UsageTracker.default()``."""
         with cls._default_lock:
             if cls._default is None or cls._default._closed:
-                cls._default = cls()
+                from llmcore.config import Settings
+
+                settings = Settings()
+                cls._default = cls(settings, tracker=_ledger_of(settings, shared=True))
             return cls._default
 
     # --- what calls are made of
@@ -310,12 +313,12 @@ class Runtime:
         return True
 
 
-def _ledger_of(settings: "Settings") -> Sink:
+def _ledger_of(settings: "Settings", *, shared: bool = False) -> Sink:
     if settings.ledger.url == "none":
         return NoLedger()
     from llmcore.ledger.tracker import UsageTracker
 
-    return UsageTracker(settings.ledger.url)
+    return UsageTracker.default(settings.ledger.url) if shared else UsageTracker(settings.ledger.url)
 
 
 _live: "weakref.WeakSet[Runtime]" = weakref.WeakSet()

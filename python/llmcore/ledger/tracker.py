@@ -1,7 +1,8 @@
 """The sink that keeps finished calls in a database."""
 
+import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from llmcore.ledger.database import Database
 from llmcore.ledger.writer import CLOSE_SECONDS, TrackerStats, Writer
@@ -27,6 +28,9 @@ class UsageTracker:
         counted
     """
 
+    _default: "ClassVar[UsageTracker | None]" = None
+    _default_lock: ClassVar[threading.Lock] = threading.Lock()
+
     def __init__(self, url_or_engine: "str | Engine | None" = None, *, max_pending: int = 100_000) -> None:
         if max_pending < 1:
             raise ValueError(f"max_pending must be at least 1, not {max_pending}")
@@ -34,6 +38,17 @@ class UsageTracker:
         self._queue = self._writer.queue
         # At exit the writer's module closes all there are.
         weakref.finalize(self, self._writer.retire, CLOSE_SECONDS).atexit = False
+
+    @classmethod
+    def default(cls, url: str | None = None) -> "UsageTracker":
+        """The process's own tracker, which the default runtime uses; made at the first use and never closed before exit.
+
+        :param url: where it is, if this is the first use; None: as in UsageTracker()
+        """
+        with UsageTracker._default_lock:
+            if UsageTracker._default is None:
+                UsageTracker._default = UsageTracker(url)
+            return UsageTracker._default
 
     @property
     def location(self) -> str:
