@@ -1,5 +1,6 @@
 """The sink that keeps finished calls in a database."""
 
+import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, ClassVar
@@ -41,7 +42,7 @@ class UsageTracker:
 
     @classmethod
     def default(cls, url: str | None = None) -> "UsageTracker":
-        """The process's own tracker, which the default runtime uses; made at the first use and never closed before exit.
+        """The process's own tracker, which the default runtime uses; made at the first use, closed at exit.
 
         :param url: where it is, if this is the first use; None: as in UsageTracker()
         """
@@ -87,3 +88,11 @@ class UsageTracker:
 
     def __repr__(self) -> str:
         return f"UsageTracker({self.location!r})"
+
+
+def _after_fork_in_child() -> None:
+    UsageTracker._default_lock = threading.Lock()  # the parent's may have been held
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
