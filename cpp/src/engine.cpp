@@ -101,8 +101,15 @@ void Engine::Impl::advance(Now now) {
 }
 
 void Engine::Impl::settle_down() {
-  // Pumping a lane can fail calls over to another lane or free a follower: go on until no lane has news. Lanes in order of their age.
-  while (!dirty_.empty()) {
+  // Pumping a lane can fail calls over to another lane or make a follower the leader: go on until no lane has news. Lanes in order
+  // of their age.
+  while (!new_leaders_.empty() || !dirty_.empty()) {
+    if (!new_leaders_.empty()) {
+      const CallId id = new_leaders_.front();
+      new_leaders_.pop_front();
+      enter_target(calls_.at(id));
+      continue;
+    }
     const LaneId id = *dirty_.begin();
     dirty_.erase(dirty_.begin());
     const auto found = lane_by_id_.find(id);
@@ -112,7 +119,7 @@ void Engine::Impl::settle_down() {
 }
 
 void Engine::Impl::emit(Action action) {
-  std::uint64_t hash = mix64(actions_hash_, action.index());
+  std::uint64_t hash = mix64(history_, action.index());
   if (const auto* sent = std::get_if<Send>(&action)) {
     hash = mix64(mix64(hash, sent->attempt), static_cast<std::uint64_t>(sent->not_after));
   } else if (const auto* aborted = std::get_if<Abort>(&action)) {
@@ -123,7 +130,7 @@ void Engine::Impl::emit(Action action) {
   } else if (const auto* record = std::get_if<Record>(&action)) {
     hash = mix64(mix64(hash, record->call), record->body.index());
   }
-  actions_hash_ = hash;
+  history_ = hash;
   actions_.push_back(std::move(action));
 }
 

@@ -9,7 +9,7 @@ bool Engine::Impl::well_formed(const Submit& submit) {
   constexpr std::size_t kMostTargets = 16;
   constexpr std::int64_t kMostTokens = std::int64_t{1} << 53;
   if (submit.targets.empty() || submit.targets.size() > kMostTargets) return false;
-  if (submit.deadline < 0) return false;
+  if (submit.deadline < 0 || submit.priority > Priority::low) return false;
   return std::all_of(submit.targets.begin(), submit.targets.end(), [](const Target& target) {
     const auto sane = [](std::int64_t n) { return n >= 0 && n <= kMostTokens; };
     return !target.provider.empty() && sane(target.input_tokens) && sane(target.output_tokens) && sane(target.images);
@@ -26,23 +26,22 @@ void Engine::Impl::admit(Call& call) {
       finish(call, std::move(answer));
       return;
     }
-    const auto leader = leaders_.find(*call.submit.key);
-    if (leader != leaders_.end()) {
-      follow(call, calls_.at(leader->second));
+    const auto [flight, fresh] = flights_.try_emplace(*call.submit.key);
+    if (!fresh) {
+      follow(call, flight->second);
       return;
     }
-    leaders_.emplace(*call.submit.key, call.id);
+    flight->second.leader = call.id;
     call.leads = true;
   }
   enter_target(call);
 }
 
-void Engine::Impl::follow(Call& call, Call& leader) {
+void Engine::Impl::follow(Call& call, Flight& flight) {
   ++joined_;
   ++following_;
   call.state = State::following;
-  call.leader = leader.id;
-  leader.followers.push_back(call.id);
+  flight.followers.insert(call.id);
   arm(call, call.deadline_at);
 }
 
@@ -101,13 +100,11 @@ void Engine::Impl::leave(Call& call) {
       --call.lane->backing_off;
       call.queued += now_ - call.waiting_since;
       break;
-    case State::following: {
+    case State::following:
       --following_;
       call.queued += now_ - call.waiting_since;
-      std::vector<CallId>& followers = calls_.at(call.leader).followers;
-      followers.erase(std::find(followers.begin(), followers.end(), call.id));
+      flights_.at(*call.submit.key).followers.erase(call.id);
       break;
-    }
     case State::in_flight:
       emit(Abort{call.id, call.attempt});
       tell_provider(call, Outcome::cancelled);

@@ -72,7 +72,8 @@ void Engine::Impl::pump(Lane& lane) {
 bool Engine::Impl::pass_over(Lane& lane, Call& call, Instant limiter_ready, Instant provider_ready) {
   const bool unwell = provider_ready > now_;
   const bool unwell_too_long = provider_ready != kNever && provider_ready >= call.deadline_at;
-  const bool paused_too_long = lane.limiter.stats().paused_until >= call.deadline_at;
+  const Instant paused_until = lane.limiter.stats().paused_until;  // 0: it is not
+  const bool paused_too_long = paused_until != 0 && paused_until >= call.deadline_at;
   const bool too_long = limiter_ready != kNever && limiter_ready >= call.deadline_at;
   const bool elsewhere = call.has_next() && (unwell || too_long);
   if (!elsewhere && !unwell_too_long && !paused_too_long) return false;
@@ -84,7 +85,8 @@ bool Engine::Impl::pass_over(Lane& lane, Call& call, Instant limiter_ready, Inst
   if (elsewhere) {
     fail_over(call, why);
   } else {
-    give_up(call, why, std::max(limiter_ready, provider_ready) - now_);
+    const Instant ready = std::max(limiter_ready, provider_ready);
+    give_up(call, why, ready == kNever ? 0 : ready - now_);
   }
   return true;
 }
@@ -174,26 +176,23 @@ void Engine::Impl::fire_timers() {
 
 void Engine::Impl::timer_of(Call& call) {
   switch (call.state) {
-    case State::in_flight: {
+    case State::in_flight:
       emit(Abort{call.id, call.attempt});
       tell_provider(call, Outcome::timeout);
       close_attempt(call, Outcome::timeout, Usage{}, nullptr, 0);
       after_failure(call, Outcome::timeout, std::nullopt, 0);
       break;
-    }
-    case State::backing_off: {
+    case State::backing_off:
       --backing_off_;
       --call.lane->backing_off;
       call.state = State::queued;
       call.lane->queue.restore(call.id, call.submit.priority, call.place, call.deadline_at, now_);
       touch(*call.lane);
       break;
-    }
-    case State::following: {
+    case State::following:
       leave(call);
       give_up(call, Outcome::timeout);
       break;
-    }
     case State::arriving:
     case State::queued: break;  // the lane's timer watches its queue
   }

@@ -80,7 +80,7 @@ class Engine::Impl {
     Instant deadline_at = 0;
     Instant waiting_since = 0;
     Duration queued = 0;
-    Instant first_token_at = 0;
+    std::optional<Instant> first_token_at;
     Instant armed = kNever;  // its entry in call_timers_
 
     std::uint32_t target = 0;            // index of the provider it is at
@@ -103,13 +103,16 @@ class Engine::Impl {
     bool probe = false;
     bool streaming = false;
 
-    // Single flight.
-    bool leads = false;
-    CallId leader = 0;
-    std::vector<CallId> followers;
+    bool leads = false;  // the flight of its key
 
     [[nodiscard]] const Target& at() const { return submit.targets[target]; }
     [[nodiscard]] bool has_next() const { return target + 1 < submit.targets.size(); }
+  };
+
+  // Calls with the same key: one is worked on, the others wait for what it brings.
+  struct Flight {
+    CallId leader = 0;
+    std::set<CallId> followers;  // in the order in which they came
   };
 
   struct Cached {
@@ -124,7 +127,7 @@ class Engine::Impl {
 
   // engine_admission.cpp
   void admit(Call& call);
-  void follow(Call& call, Call& leader);
+  void follow(Call& call, Flight& flight);
   void enter_target(Call& call);
   void cancel(const Cancel& input);
   void leave(Call& call);
@@ -153,13 +156,13 @@ class Engine::Impl {
   void streaming(const Streaming& input);
   void replied(const Replied& input);
   void failed(const Failed& input);
-  void close_attempt(Call& call, Outcome outcome, const Usage& usage, const PriceCard* price, Duration retry_after);
+  void close_attempt(Call& call, Outcome outcome, const Usage& reported, const PriceCard* price, Duration retry_after);
   void after_failure(Call& call, Outcome outcome, std::optional<bool> should_retry, Duration retry_after);
   void fail_over(Call& call, Outcome outcome);
   void give_up(Call& call, Outcome outcome, Duration retry_hint = 0,
                std::optional<BudgetRefusal> refusal = std::nullopt);
   void finish(Call& call, Finish finish);
-  void finish_followers(Call& leader, const Finish& finish);
+  void land(const Call& leader, const Finish& finish);
 
   Config config_;
   Backoff backoff_;
@@ -179,13 +182,14 @@ class Engine::Impl {
   std::map<std::pair<std::string, std::string>, Lane> lanes_;  // by tenant and provider
   std::unordered_map<LaneId, Lane*> lane_by_id_;               // never iterated
   std::size_t forget_lanes_at_;
-  std::unordered_map<Fingerprint, CallId, FingerprintHash> leaders_;  // never iterated
+  std::unordered_map<Fingerprint, Flight, FingerprintHash> flights_;  // never iterated
+  std::deque<CallId> new_leaders_;                                    // that have not entered a target yet
 
   std::set<std::pair<Instant, CallId>> call_timers_;
   std::set<std::pair<Instant, LaneId>> lane_timers_;
   std::set<LaneId> dirty_;
   std::deque<Action> actions_;
-  std::uint64_t actions_hash_ = 0;
+  std::uint64_t history_ = 0;  // every action, and what was decided without one, in order
 
   // Counters of EngineStats that are not sums over the parts.
   std::int64_t finished_ = 0;

@@ -34,7 +34,7 @@ EngineStats Engine::Impl::stats() const {
 }
 
 std::uint64_t Engine::Impl::state_hash() const {
-  std::uint64_t hash = mix64(actions_hash_, next_call_);
+  std::uint64_t hash = mix64(history_, next_call_);
   for (const std::uint64_t word : rng_.state()) hash = mix64(hash, word);
   for (const std::int64_t count : {finished_, in_flight_, backing_off_, following_, attempts_, late_, joined_}) {
     hash = mix64(hash, static_cast<std::uint64_t>(count));
@@ -65,7 +65,7 @@ std::string Engine::Impl::check() const {
         break;
       case State::in_flight:
         ++flying;
-        if (call.armed == kNever) return say(name + " is in flight without a deadline");
+        if (call.armed == kNever && call.deadline_at != kNever) return say(name + " is in flight without a deadline");
         break;
       case State::backing_off:
         ++backing_off;
@@ -73,8 +73,10 @@ std::string Engine::Impl::check() const {
         break;
       case State::following: {
         ++following;
-        const auto leader = calls_.find(call.leader);
-        if (leader == calls_.end() || !leader->second.leads) return say(name + " follows nobody");
+        const auto flight = flights_.find(*call.submit.key);
+        if (flight == flights_.end() || flight->second.followers.count(id) == 0) return say(name + " follows nobody");
+        const auto leader = calls_.find(flight->second.leader);
+        if (leader == calls_.end() || !leader->second.leads) return say(name + " follows a call that does not lead");
         break;
       }
     }
@@ -86,7 +88,7 @@ std::string Engine::Impl::check() const {
   if (static_cast<std::int64_t>(next_call_ - 1) != finished_ + static_cast<std::int64_t>(calls_.size())) {
     return say("calls submitted are not those finished and those known");
   }
-  if (leading != static_cast<std::int64_t>(leaders_.size())) return say("leaders and their index differ");
+  if (leading != static_cast<std::int64_t>(flights_.size())) return say("leaders and flights differ");
 
   std::int64_t waiting = 0;
   std::int64_t slots = 0;
@@ -110,7 +112,7 @@ std::string Engine::Impl::check() const {
   for (const Budget::Account& account : budget_.accounts()) {
     if (account.reserved < 0) return say("account " + account.scope + " reserves less than nothing");
   }
-  if (!dirty_.empty()) return say("a lane has news that nobody looked at");
+  if (!dirty_.empty() || !new_leaders_.empty()) return say("a lane or a leader has news that nobody looked at");
   return {};
 }
 

@@ -4,6 +4,11 @@
 #include "engine_impl.hpp"
 
 namespace llmcore {
+namespace {
+
+constexpr Duration kLongestPause = 24 * kHour;
+
+}  // namespace
 
 // The call whose open attempt this is, or nothing (counted) if the attempt is over.
 Engine::Impl::Call* Engine::Impl::in_flight(AttemptId attempt) {
@@ -35,15 +40,15 @@ void Engine::Impl::streaming(const Streaming& input) {
   Call* call = in_flight(input.attempt);
   if (call == nullptr || call->streaming) return;
   call->streaming = true;
-  if (call->first_token_at == 0) call->first_token_at = now_;
+  call->first_token_at = now_;
+  history_ = mix64(history_, call->attempt);
 }
 
 void Engine::Impl::replied(const Replied& input) {
   Call* call = in_flight(input.attempt);
   if (call == nullptr) return;
   tell_provider(*call, Outcome::ok);
-  const Usage usage = input.usage.valid() ? input.usage : Usage{};
-  close_attempt(*call, Outcome::ok, usage, input.price.get(), 0);
+  close_attempt(*call, Outcome::ok, input.usage, input.price.get(), 0);
   if (call->submit.key && input.payload && call->target == 0) {
     cache_.put(*call->submit.key, Cached{input.payload, call->cost.value_or(0)}, input.payload->size(), now_);
   }
@@ -56,23 +61,25 @@ void Engine::Impl::replied(const Replied& input) {
 void Engine::Impl::failed(const Failed& input) {
   Call* call = in_flight(input.attempt);
   if (call == nullptr) return;
-  const Outcome outcome = input.outcome == Outcome::ok ? Outcome::server_error : input.outcome;
+  const bool known = input.outcome != Outcome::ok && static_cast<std::size_t>(input.outcome) < kOutcomeCount;
+  const Outcome outcome = known ? input.outcome : Outcome::server_error;
   const Duration retry_after = std::max<Duration>(input.retry_after, 0);
   tell_provider(*call, outcome);
-  const Usage usage = input.usage.valid() ? input.usage : Usage{};
-  close_attempt(*call, outcome, usage, input.price.get(), retry_after);
+  close_attempt(*call, outcome, input.usage, input.price.get(), retry_after);
   after_failure(*call, outcome, input.should_retry, retry_after);
 }
 
 // Gives back slot, tokens and money, and writes the attempt down. The call is in flight before and in no state after.
-void Engine::Impl::close_attempt(Call& call, Outcome outcome, const Usage& usage, const PriceCard* price,
+void Engine::Impl::close_attempt(Call& call, Outcome outcome, const Usage& reported, const PriceCard* price,
                                  Duration retry_after) {
   const Target& target = call.at();
-  const bool used = outcome == Outcome::ok || usage != Usage{};
+  const bool used = outcome == Outcome::ok || reported != Usage{};
+  const bool told = reported.valid();  // impossible counts tell nothing: what was used, and cost, is unknown
+  const Usage usage = told ? reported : Usage{};
   std::optional<NanoUsd> cost = 0;
   if (used && !target.always_answers) {
     const PriceCard* card = price != nullptr ? price : target.price.get();
-    cost = card != nullptr ? cost_of(*card, usage) : std::nullopt;
+    cost = card != nullptr && told ? cost_of(*card, usage) : std::nullopt;
   }
 
   AttemptRecord record;
@@ -130,7 +137,8 @@ void Engine::Impl::after_failure(Call& call, Outcome outcome, std::optional<bool
   if (outcome == Outcome::rate_limited || verdict == Verdict::retry) {
     const Duration delay = std::max(backoff_.delay(call.attempts_here - 1, rng_), retry_after);
     const Instant next = add_saturated(now_, delay);
-    if (outcome == Outcome::rate_limited) lane->limiter.pause_until(next);
+    // However long a provider asks to wait: an absurd header must not end its lane for ever.
+    if (outcome == Outcome::rate_limited) lane->limiter.pause_until(std::min(next, add_saturated(now_, kLongestPause)));
     if (verdict == Verdict::retry && next < call.deadline_at) {
       ++backing_off_;
       ++lane->backing_off;
@@ -196,7 +204,7 @@ void Engine::Impl::finish(Call& call, Finish over) {
   over.cost = call.cost;
   over.latency = now_ - call.submitted_at;
   over.queued = call.queued;
-  over.first_token = call.first_token_at == 0 ? 0 : call.first_token_at - call.submitted_at;
+  over.first_token = call.first_token_at ? *call.first_token_at - call.submitted_at : 0;
 
   UsageSample sample;
   sample.model = over.model;
@@ -213,21 +221,19 @@ void Engine::Impl::finish(Call& call, Finish over) {
   ++finished_;
   ++outcomes_[static_cast<std::size_t>(over.outcome)];
   arm(call, kNever);
-  if (call.leads) {
-    leaders_.erase(*call.submit.key);
-    finish_followers(call, over);
-  }
+  if (call.leads) land(call, over);
   const CallId id = call.id;
   emit(std::move(over));
   calls_.erase(id);
 }
 
 // Followers of an answered call get its answer. Otherwise the next of them leads, and the rest follow it.
-void Engine::Impl::finish_followers(Call& leader, const Finish& over) {
-  std::vector<CallId> followers = std::move(leader.followers);
-  leader.followers.clear();
-  if (followers.empty()) return;
+void Engine::Impl::land(const Call& leader, const Finish& over) {
+  const auto found = flights_.find(*leader.submit.key);
+  Flight& flight = found->second;
   if (over.outcome == Outcome::ok && over.payload) {
+    const std::set<CallId> followers = std::move(flight.followers);
+    flights_.erase(found);
     for (const CallId id : followers) {
       Call& follower = calls_.at(id);
       --following_;
@@ -244,17 +250,20 @@ void Engine::Impl::finish_followers(Call& leader, const Finish& over) {
     }
     return;
   }
-  Call& next = calls_.at(followers.front());
+  if (flight.followers.empty()) {
+    flights_.erase(found);
+    return;
+  }
+  Call& next = calls_.at(*flight.followers.begin());
+  flight.followers.erase(flight.followers.begin());
+  flight.leader = next.id;
   --following_;
   next.state = State::arriving;
   next.queued += now_ - next.waiting_since;
-  next.leader = 0;
   next.leads = true;
-  next.followers.assign(followers.begin() + 1, followers.end());
-  for (const CallId id : next.followers) calls_.at(id).leader = next.id;
-  leaders_.emplace(*next.submit.key, next.id);
   arm(next, kNever);
-  enter_target(next);
+  // It enters later: it may be refused at once, and the one after it, and each would stand on the stack of the one before.
+  new_leaders_.push_back(next.id);
 }
 
 }  // namespace llmcore
