@@ -211,7 +211,7 @@ class View:
             keep,
             self._observers,
         )
-        span = 0 if deadline is None else int(_seconds("deadline", deadline) * 1e9)
+        span = 0 if deadline is None else round(_seconds("deadline", deadline) * 1e9)
         scopes = _scopes_of(context) if runtime.settings.budgets else []
 
         def submit() -> None:

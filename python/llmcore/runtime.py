@@ -198,7 +198,7 @@ class Runtime:
         """The attempt failed."""
         asked = failure.retry_after or 0.0
         # NaN compares false: a provider's nonsense is no wait. A century is as good as for ever.
-        retry_after = int(min(asked, 3e9) * 1e9) if asked > 0 else 0
+        retry_after = round(min(asked, 3e9) * 1e9) if asked > 0 else 0
         with self._lock:
             mono, wall = self.clock.now()
             if observation is not None:
