@@ -10,5 +10,5 @@ step "installing it into .venv" install_wheel "$python" .venv ""
 for name in $(compgen -e | grep -E '^LLM(CORE)?_'); do unset "$name"; done
 rm -rf demo-out
 mkdir demo-out
-printf '== llmcore batch examples/requests.jsonl --provider offline --database demo-out/llmcore.db\n'
-.venv/bin/llmcore batch examples/requests.jsonl --provider offline --database demo-out/llmcore.db --output demo-out/results.jsonl
+printf "== llmcore batch examples/requests.jsonl --provider offline --rpm 6000 --database demo-out/llmcore.db\n"
+.venv/bin/llmcore batch examples/requests.jsonl --provider offline --rpm 6000 --database demo-out/llmcore.db --output demo-out/results.jsonl
