@@ -108,7 +108,14 @@ def free(count: int, cookbook: Path | None) -> None:
             bare.write_text("\n".join(bodies) + "\n")
             command = [sys.executable, str(cookbook), "--requests_filepath", str(bare), "--save_filepath"]
             command += [str(folder / "c.jsonl"), "--request_url", server.base_url + "/chat/completions"]
-            command += ["--max_requests_per_minute", "1e9", "--max_tokens_per_minute", "1e12", "--max_attempts", "5"]
+            command += [
+                "--max_requests_per_minute",
+                "1000000000",
+                "--max_tokens_per_minute",
+                "1000000000000",
+                "--max_attempts",
+                "5",
+            ]
             rows["cookbook script"] = timed([*command, "--logging_level", "50"], server.base_url, folder)
         print(f"\n{count} requests, nothing enforced")
         for label, seconds in rows.items():
