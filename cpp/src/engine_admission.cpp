@@ -67,10 +67,8 @@ void Engine::Impl::enter_target(Call& call) {
     give_up(call, Outcome::queue_full, ready == kNever ? 0 : ready - now_);
     return;
   }
-  call.state = State::queued;
-  call.lane = &lane;
   call.waiting_since = now_;
-  touch(lane);
+  wait_in(lane, call);
 }
 
 void Engine::Impl::cancel(const Cancel& input) {
@@ -91,9 +89,8 @@ void Engine::Impl::leave(Call& call) {
   switch (call.state) {
     case State::arriving: break;
     case State::queued:
-      call.lane->queue.remove(call.id);
       touch(*call.lane);
-      call.queued += now_ - call.waiting_since;
+      take_out(call);
       break;
     case State::backing_off:
       --backing_off_;

@@ -39,8 +39,7 @@ void Engine::Impl::forget_idle_lanes() {
 void Engine::Impl::pump(Lane& lane) {
   for (const RequestQueue::Entry& expired : lane.queue.expire(now_)) {
     Call& call = calls_.at(expired.id);
-    call.state = State::arriving;
-    call.queued += now_ - call.waiting_since;
+    take_out(call);
     give_up(call, call.attempts == 0 ? Outcome::queue_timeout : call.last_failure);
   }
   Instant wake = kNever;
@@ -49,15 +48,19 @@ void Engine::Impl::pump(Lane& lane) {
     const std::int64_t tokens = add_saturated(call.at().input_tokens, call.at().output_tokens);
     const Instant limiter_ready = lane.limiter.ready_at(tokens, now_);
     const Instant provider_ready = lane.provider->recovery.ready_at(now_);
+    const bool unwell = provider_ready > now_;
+    if ((unwell || paused_beyond_cap(lane)) && !lane.movable.empty()) {
+      evacuate(lane, unwell ? Outcome::exhausted : Outcome::rate_limited);
+      continue;
+    }
     if (std::max(limiter_ready, provider_ready) > now_) {
-      if (pass_over(lane, call, limiter_ready, provider_ready)) continue;
+      if (pass_over(call, limiter_ready, provider_ready)) continue;
       // kNever means "when a slot or the probe comes back", which touches the lane by itself.
       wake = std::max(limiter_ready, provider_ready);
       break;
     }
     lane.queue.pop();
-    call.state = State::arriving;
-    call.queued += now_ - call.waiting_since;
+    take_out(call);
     if (over_budget(call)) continue;
     const std::optional<RateLimiter::Reservation> reservation = lane.limiter.reserve(tokens, now_);
     LLMCORE_ASSERT(reservation.has_value());
@@ -68,19 +71,49 @@ void Engine::Impl::pump(Lane& lane) {
   arm(lane, std::min(wake, lane.queue.next_expiry()));
 }
 
+// The call has taken its place in the lane's queue.
+void Engine::Impl::wait_in(Lane& lane, Call& call) {
+  call.state = State::queued;
+  call.lane = &lane;
+  if (call.has_next()) lane.movable.insert(call.id);
+  touch(lane);
+}
+
+// The call leaves its lane's queue, if it has not left it already.
+void Engine::Impl::take_out(Call& call) {
+  call.lane->queue.remove(call.id);
+  call.lane->movable.erase(call.id);
+  call.state = State::arriving;
+  call.queued += now_ - call.waiting_since;
+}
+
+// Calls that have another target do not wait for a provider that is shut, wherever in the queue they stand.
+void Engine::Impl::evacuate(Lane& lane, Outcome why) {
+  const std::set<CallId> leaving = lane.movable;
+  for (const CallId id : leaving) {
+    Call& call = calls_.at(id);
+    take_out(call);
+    fail_over(call, why);
+  }
+}
+
+// Whether the provider has asked for a wait that nobody sleeps who can go elsewhere.
+bool Engine::Impl::paused_beyond_cap(const Lane& lane) const {
+  return lane.limiter.stats().paused_until > add_saturated(now_, config_.recovery.retry_after_cap);
+}
+
 // The head of the lane cannot go now. Takes it out if waiting makes no sense for it.
-bool Engine::Impl::pass_over(Lane& lane, Call& call, Instant limiter_ready, Instant provider_ready) {
+bool Engine::Impl::pass_over(Call& call, Instant limiter_ready, Instant provider_ready) {
+  const Lane& lane = *call.lane;
   const bool unwell = provider_ready > now_;
   const bool unwell_too_long = provider_ready != kNever && provider_ready >= call.deadline_at;
   const Instant paused_until = lane.limiter.stats().paused_until;  // 0: it is not
   const bool paused_too_long = paused_until != 0 && paused_until >= call.deadline_at;
   const bool too_long = limiter_ready != kNever && limiter_ready >= call.deadline_at;
-  const bool elsewhere = call.has_next() && (unwell || too_long);
+  const bool elsewhere = call.has_next() && too_long;
   if (!elsewhere && !unwell_too_long && !paused_too_long) return false;
 
-  lane.queue.remove(call.id);
-  call.state = State::arriving;
-  call.queued += now_ - call.waiting_since;
+  take_out(call);
   const Outcome why = unwell ? Outcome::exhausted : Outcome::rate_limited;
   if (elsewhere) {
     fail_over(call, why);
@@ -132,6 +165,7 @@ void Engine::Impl::send(Call& call, Lane* lane) {
   call.attempt = attempt_id(call.id, call.attempts);
   call.sent_at = now_;
   call.sent_wall = wall_;
+  call.tried = call.target;
   call.streaming = false;
   call.probe = false;
   Instant not_after = add_saturated(now_, config_.attempt_timeout);
@@ -185,9 +219,8 @@ void Engine::Impl::timer_of(Call& call) {
     case State::backing_off:
       --backing_off_;
       --call.lane->backing_off;
-      call.state = State::queued;
       call.lane->queue.restore(call.id, call.submit.priority, call.place, call.deadline_at, now_);
-      touch(*call.lane);
+      wait_in(*call.lane, call);
       break;
     case State::following:
       leave(call);

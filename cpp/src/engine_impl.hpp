@@ -67,6 +67,7 @@ class Engine::Impl {
     Provider* provider;  // owned by providers_, which never forgets one
     RateLimiter limiter;
     RequestQueue queue;
+    std::set<CallId> movable;  // of those in its queue: they have another target
     std::int64_t in_flight = 0;
     std::int64_t backing_off = 0;  // calls that will come back to its queue
     Instant armed = kNever;        // its entry in lane_timers_
@@ -87,6 +88,7 @@ class Engine::Impl {
     std::uint32_t attempts = 0;          // in all
     std::int64_t attempts_here = 0;      // at this target
     Outcome last_failure = Outcome::ok;  // of its last attempt
+    std::uint32_t tried = 0;             // where that was
     Usage usage;
     std::optional<NanoUsd> cost = 0;
 
@@ -139,7 +141,11 @@ class Engine::Impl {
   void touch(Lane& lane) { dirty_.insert(lane.id); }
   void touch_all(const Provider& provider) { dirty_.insert(provider.lanes.begin(), provider.lanes.end()); }
   void pump(Lane& lane);
-  bool pass_over(Lane& lane, Call& call, Instant limiter_ready, Instant provider_ready);
+  void wait_in(Lane& lane, Call& call);
+  void take_out(Call& call);
+  void evacuate(Lane& lane, Outcome why);
+  [[nodiscard]] bool paused_beyond_cap(const Lane& lane) const;
+  bool pass_over(Call& call, Instant limiter_ready, Instant provider_ready);
   bool over_budget(Call& call);
   void send(Call& call, Lane* lane);
   void arm(Call& call, Instant at);
@@ -158,6 +164,8 @@ class Engine::Impl {
   void failed(const Failed& input);
   void close_attempt(Call& call, Outcome outcome, const Usage& reported, const PriceCard* price, Duration retry_after);
   void after_failure(Call& call, Outcome outcome, std::optional<bool> should_retry, Duration retry_after);
+  [[nodiscard]] Instant next_attempt_at(const Call& call, Duration retry_after);
+  void pause(Lane& lane, Instant until);
   void fail_over(Call& call, Outcome outcome);
   void give_up(Call& call, Outcome outcome, Duration retry_hint = 0,
                std::optional<BudgetRefusal> refusal = std::nullopt);

@@ -53,6 +53,7 @@ std::string Engine::Impl::check() const {
   std::int64_t backing_off = 0;
   std::int64_t following = 0;
   std::int64_t leading = 0;
+  std::int64_t movable = 0;
   for (const auto& [id, call] : calls_) {
     const std::string name = "call " + std::to_string(id);
     if (call.leads) ++leading;
@@ -62,6 +63,8 @@ std::string Engine::Impl::check() const {
       case State::queued:
         ++queued;
         if (call.lane == nullptr || !call.lane->queue.contains(id)) return say(name + " waits in no queue");
+        if (call.has_next() != (call.lane->movable.count(id) == 1)) return say(name + " may or may not go elsewhere");
+        if (call.has_next()) ++movable;
         break;
       case State::in_flight:
         ++flying;
@@ -98,6 +101,7 @@ std::string Engine::Impl::check() const {
     waiting += lane.queue.size();
     slots += limits.in_flight;
     reserved_tokens += limits.reserved_tokens;
+    movable -= static_cast<std::int64_t>(lane.movable.size());
     if (limits.in_flight != lane.in_flight) return say("lane " + lane.provider_name + " holds slots of no call");
     if (limits.reserved_tokens < 0) return say("lane " + lane.provider_name + " reserves less than nothing");
     if (lane.armed == kNever && lane.queue.next_expiry() != kNever) {
@@ -105,6 +109,7 @@ std::string Engine::Impl::check() const {
     }
   }
   if (waiting != queued) return say("calls queued and the queues differ");
+  if (movable != 0) return say("calls that may go elsewhere and their index differ");
   if (slots > in_flight_) return say("more slots are held than calls are in flight");
   if (in_flight_ == 0 && (slots != 0 || reserved_tokens != 0 || budget_.reserved() != 0)) {
     return say("something is reserved while nothing is in flight");

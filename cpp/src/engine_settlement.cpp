@@ -128,6 +128,7 @@ void Engine::Impl::after_failure(Call& call, Outcome outcome, std::optional<bool
   // The user has seen a part of the answer: nothing is repeated behind his back. And what an always-answering target cannot do, no
   // other can.
   if (call.streaming || lane == nullptr || outcome == Outcome::cancelled) {
+    if (lane != nullptr && outcome == Outcome::rate_limited) pause(*lane, next_attempt_at(call, retry_after));
     Finish over;
     over.outcome = outcome;
     finish(call, std::move(over));
@@ -135,10 +136,8 @@ void Engine::Impl::after_failure(Call& call, Outcome outcome, std::optional<bool
   }
   const Verdict verdict = lane->provider->recovery.advise(outcome, should_retry, retry_after, call.attempts_here, now_);
   if (outcome == Outcome::rate_limited || verdict == Verdict::retry) {
-    const Duration delay = std::max(backoff_.delay(call.attempts_here - 1, rng_), retry_after);
-    const Instant next = add_saturated(now_, delay);
-    // However long a provider asks to wait: an absurd header must not end its lane for ever.
-    if (outcome == Outcome::rate_limited) lane->limiter.pause_until(std::min(next, add_saturated(now_, kLongestPause)));
+    const Instant next = next_attempt_at(call, retry_after);
+    if (outcome == Outcome::rate_limited) pause(*lane, next);
     if (verdict == Verdict::retry && next < call.deadline_at) {
       ++backing_off_;
       ++lane->backing_off;
@@ -155,6 +154,15 @@ void Engine::Impl::after_failure(Call& call, Outcome outcome, std::optional<bool
   } else {
     fail_over(call, outcome);
   }
+}
+
+Instant Engine::Impl::next_attempt_at(const Call& call, Duration retry_after) {
+  return add_saturated(now_, std::max(backoff_.delay(call.attempts_here - 1, rng_), retry_after));
+}
+
+// However long a provider asks to wait: an absurd header must not end its lane for ever.
+void Engine::Impl::pause(Lane& lane, Instant until) {
+  lane.limiter.pause_until(std::min(until, add_saturated(now_, kLongestPause)));
 }
 
 void Engine::Impl::fail_over(Call& call, Outcome outcome) {
@@ -193,12 +201,14 @@ void Engine::Impl::give_up(Call& call, Outcome outcome, Duration retry_hint, std
 void Engine::Impl::finish(Call& call, Finish over) {
   LLMCORE_ASSERT(call.state == State::arriving);
   over.call = call.id;
-  over.target = call.target;
+  // What a call fails with may have happened at an earlier target than the one it gave up at.
+  const bool tells_attempt = over.outcome != Outcome::ok && over.outcome == call.last_failure;
+  over.target = tells_attempt ? call.tried : call.target;
   over.attempts = call.attempts;
   over.fallback = over.fallback || (over.source == Source::provider && call.target > 0);
-  if (over.provider.empty() && call.target < call.submit.targets.size()) {
-    over.provider = call.at().provider;
-    over.model = call.at().model;
+  if (over.provider.empty() && over.target < call.submit.targets.size()) {
+    over.provider = call.submit.targets[over.target].provider;
+    over.model = call.submit.targets[over.target].model;
   }
   over.usage = call.usage;
   over.cost = call.cost;
@@ -227,15 +237,24 @@ void Engine::Impl::finish(Call& call, Finish over) {
   calls_.erase(id);
 }
 
-// Followers of an answered call get its answer. Otherwise the next of them leads, and the rest follow it.
+// Followers get the answer of a call that was answered by a target they have named too. Of the others the next leads, and
+// the rest follow it.
 void Engine::Impl::land(const Call& leader, const Finish& over) {
   const auto found = flights_.find(*leader.submit.key);
   Flight& flight = found->second;
   if (over.outcome == Outcome::ok && over.payload) {
-    const std::set<CallId> followers = std::move(flight.followers);
-    flights_.erase(found);
-    for (const CallId id : followers) {
-      Call& follower = calls_.at(id);
+    for (auto it = flight.followers.begin(); it != flight.followers.end();) {
+      Call& follower = calls_.at(*it);
+      const std::vector<Target>& own = follower.submit.targets;
+      const auto same = std::find_if(own.begin(), own.end(), [&over](const Target& target) {
+        return target.provider == over.provider && target.model == over.model;
+      });
+      if (same == own.end()) {
+        ++it;
+        continue;
+      }
+      it = flight.followers.erase(it);
+      follower.target = static_cast<std::uint32_t>(same - own.begin());
       --following_;
       follower.state = State::arriving;
       follower.queued += now_ - follower.waiting_since;
@@ -248,7 +267,6 @@ void Engine::Impl::land(const Call& leader, const Finish& over) {
       answer.saved = over.cost.value_or(0);
       finish(follower, std::move(answer));
     }
-    return;
   }
   if (flight.followers.empty()) {
     flights_.erase(found);
