@@ -1,6 +1,6 @@
 # One word for each habit; the work is in tools/. PYTHON=python3.12 picks another interpreter than the first that will do.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-local test quick lint format asan tsan coverage bench clean
+.PHONY: help demo demo-local test quick lint format asan tsan simulate coverage bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -28,6 +28,9 @@ asan: ## the C++ tests under the address and undefined-behaviour sanitizers
 
 tsan: ## the C++ tests under the thread sanitizer
 	@tools/cpp.sh tsan
+
+simulate: ## the engine in SEEDS=10000 random worlds under the sanitizers, from seed FIRST=1 on
+	@tools/simulate.sh
 
 coverage: ## which lines the C++ and Python tests reach, as text and as build/coverage/*.html
 	@tools/coverage.sh

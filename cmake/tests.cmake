@@ -29,26 +29,32 @@ set(LLMCORE_TEST_SOURCES
     simulator_test.cpp
     token_tracker_test.cpp
     types_test.cpp
-    version_test.cpp
-    watched_engine.cpp)
+    version_test.cpp)
 list(TRANSFORM LLMCORE_TEST_SOURCES PREPEND tests/cpp/)
 llmcore_drop_missing(LLMCORE_TEST_SOURCES)
 
+# The engine's laws and the worlds to test them in: for the tests, and for as many seeds as one likes (make simulate).
+add_library(llmcore_simulation OBJECT tests/cpp/simulator.cpp tests/cpp/watched_engine.cpp)
+llmcore_target(llmcore_simulation)
+target_include_directories(llmcore_simulation PUBLIC tests/cpp)
+target_link_libraries(llmcore_simulation PUBLIC llmcore_core)
+add_executable(llmcore_simulate tests/cpp/simulate_main.cpp)
+llmcore_target(llmcore_simulate)
+target_link_libraries(llmcore_simulate PRIVATE llmcore_simulation)
+
 add_executable(llmcore_tests ${LLMCORE_TEST_SOURCES})
 llmcore_target(llmcore_tests)
-target_include_directories(llmcore_tests PRIVATE cpp/src tests/cpp)
-target_link_libraries(llmcore_tests PRIVATE llmcore_core llmcore_io nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main
+target_include_directories(llmcore_tests PRIVATE cpp/src)
+target_link_libraries(llmcore_tests PRIVATE llmcore_simulation llmcore_io nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main
                                             Threads::Threads)
 set_source_files_properties(tests/cpp/scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
-set_source_files_properties(tests/cpp/scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
-                                                                   "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 
 # Not while building: a loaded machine would fail the build at the five-second limit of listing the tests.
 set(CMAKE_GTEST_DISCOVER_TESTS_DISCOVERY_MODE PRE_TEST)
 include(GoogleTest)
-gtest_discover_tests(llmcore_tests DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+gtest_discover_tests(llmcore_tests NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
 
 # Every public header compiles alone.
 set_target_properties(llmcore_core llmcore_io PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
@@ -80,7 +86,4 @@ else()
   endforeach()
 endif()
 
-include("${PROJECT_SOURCE_DIR}/cmake/readme.cmake")
-
-include(cmake/snippets.cmake)
-llmcore_test_snippets(README.md docs/architecture.md)
+include(cmake/readme.cmake)
