@@ -164,7 +164,7 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpRespo
     if price is None and decoded.model:
         price = runtime.price(provider, request.model, decoded.created)
     call.price_source = price.source if price is not None else None
-    payload = response.body if call.keep and send.target == 0 else None
+    payload = response.body if call.keep else None
     runtime.replied(call, send, decoded.usage, price, payload, observation)
 
 
