@@ -60,17 +60,19 @@ def test_priority_call_type_and_context_may_stand_beside_the_request() -> None:
 
     assert found.priority is Priority.HIGH
     assert found.call_type == "commentary"
-    assert found.context.owner_id == "42"
-    assert found.context.game_id == "g"
-    assert found.context.hand_number == 3
-    assert found.context.tags == ("x",)
-    assert found.context.trace_id is None
+    assert found.context == {
+        "owner_id": "42",
+        "game_id": "g",
+        "hand_number": 3,
+        "tags": ("x",),
+        "metadata": {"custom_id": "a"},
+    }
 
 
 def test_what_is_not_known_is_kept_as_metadata_beside_the_custom_id() -> None:
     found = job(line(shard=9, metadata={"run": "nightly"}))
 
-    assert found.context.metadata == {"run": "nightly", "shard": 9, "custom_id": "a"}
+    assert found.context["metadata"] == {"run": "nightly", "shard": 9, "custom_id": "a"}
 
 
 def test_a_model_option_wins_over_the_line_and_a_default_only_fills_in() -> None:

@@ -2,19 +2,20 @@
 
 A line is an object of the OpenAI Batch API: ``custom_id``, ``method``, ``url``, ``body``. Beside them it may name a
 ``priority``, a ``call_type`` and the fields of :class:`~llmcore.types.CallContext`; whatever else it holds goes to the
-ledger as metadata of the call.
+ledger as metadata of the call, and so does its custom id.
 """
 
 import os
 import select
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from llmcore.types import CallContext, Message, Priority
+from llmcore.context import CONTEXT_FIELDS
+from llmcore.types import Message, Priority
 
 __all__ = ["MAX_LINE_BYTES", "Job", "LineReader", "Malformed", "TooLong", "parse"]
 
@@ -38,7 +39,8 @@ class Job:
     messages: list[Message]
     #: the rest of the body, as it goes to the provider
     params: dict[str, Any]
-    context: CallContext
+    #: fields of the call's context that are given
+    context: dict[str, Any]
     priority: Priority | None
     call_type: str | None
 
@@ -160,7 +162,7 @@ _BODY: dict[str, tuple[type, ...]] = {
 }
 
 _PRIORITIES = {priority.name.lower(): priority for priority in Priority}
-_CONTEXT = frozenset(field.name for field in fields(CallContext)) - {"hand_number", "tags", "metadata"}
+_IDS = CONTEXT_FIELDS - {"hand_number", "tags", "metadata"}
 
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
@@ -264,9 +266,9 @@ def _check_messages(messages: object) -> None:
             raise _Wrong("wrong_type", f"body.messages[{index}].role must be a string")
 
 
-def _context(custom_id: str, item: dict[str, Any]) -> CallContext:
+def _context(custom_id: str, item: dict[str, Any]) -> dict[str, Any]:
     """What stands beside the request. Numbers are as good as strings for an id."""
-    context = CallContext()
+    context: dict[str, Any] = {}
     metadata = item.pop("metadata", None)
     if metadata is None:
         metadata = {}
@@ -275,22 +277,22 @@ def _context(custom_id: str, item: dict[str, Any]) -> CallContext:
     for name, value in item.items():
         if value is None:
             continue
-        if name in _CONTEXT:
+        if name in _IDS:
             if type(value) is not str and type(value) is not int:
                 raise _Wrong("wrong_type", f"{name} must be a string, but it is {_KINDS[type(value)]}")
-            setattr(context, name, str(value))
+            context[name] = str(value)
         elif name == "hand_number":
             if type(value) is not int:
                 raise _Wrong("wrong_type", f"hand_number must be an integer, but it is {_KINDS[type(value)]}")
-            context.hand_number = value
+            context[name] = value
         elif name == "tags":
             if type(value) is not list or not all(type(tag) is str for tag in value):
                 raise _Wrong("wrong_type", "tags must be an array of strings")
-            context.tags = tuple(value)
+            context[name] = tuple(value)
         else:
             metadata[name] = value
     metadata["custom_id"] = custom_id
-    context.metadata = metadata
+    context["metadata"] = metadata
     return context
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from llmcore.cli.batch.seen import SeenIds
 
-__all__ = ["FINAL_CODES", "OutputError", "OutputFile", "OutputFull", "TakenUp"]
+__all__ = ["FINAL_CODES", "OutputError", "OutputFile", "OutputFull", "TakenUp", "peek"]
 
 #: Failures that the same request would meet again; it is not made again.
 FINAL_CODES = frozenset({"bad_request", "content_filter", "context_length", "not_found"})
@@ -67,7 +67,8 @@ class OutputFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._target = Path(os.path.realpath(path))
+        # A link is followed, since the file may be replaced; that of a pipe, such as /dev/stdout, leads nowhere.
+        self._target = path if path.exists() and not path.is_file() else Path(os.path.realpath(path))
         while True:
             self._descriptor = _open(self._target, path)
             status = os.fstat(self._descriptor)
@@ -150,7 +151,7 @@ class OutputFile:
         offset = 0
         try:
             for number, line in enumerate(old, start=1):
-                keep = self._judge(number, line, seen, found)
+                keep = _judge(self.path, number, line, seen, found)
                 whole = line.endswith(b"\n")
                 if keep is None:
                     torn.append(line)
@@ -183,30 +184,48 @@ class OutputFile:
         with found.aside.open("ab") as aside:
             aside.writelines(line if line.endswith(b"\n") else line + b"\n" for line in torn)
 
-    def _judge(self, number: int, line: bytes, seen: SeenIds, found: TakenUp) -> bool | None:
-        """True: keep it; False: drop it; None: it is torn."""
-        try:
-            result = _decode(line)
-        except msgspec.ValidationError:
-            raise self._foreign(number) from None
-        except ValueError:
-            if number == 1 and (line.endswith(b"\n") or not _BEGINNING.match(line)):
-                raise self._foreign(number) from None
-            return None
-        if result.custom_id is not None and (result.error is None or result.error.code in FINAL_CODES):
-            ok = result.error is None
-            if seen.finish(result.custom_id, ok):
-                found.ok += ok
-                found.failed += not ok
-                return True
-        found.dropped += 1
-        return False
 
-    def _foreign(self, number: int) -> OutputError:
-        return OutputError(
-            f"{self.path} exists, and its line {number} is not a result of a batch; "
-            "name another file or move it away (it was left as it is)"
-        )
+def peek(path: Path, seen: SeenIds) -> TakenUp:
+    """Notes the finished ids of a file of results in `seen` and leaves the file as it is.
+
+    :raise OutputError: this is no file of results, or cannot be read
+    """
+    found = TakenUp()
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                for number, line in enumerate(file, start=1):
+                    _judge(path, number, line, seen, found)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read ({_reason(error)})") from None
+    return found
+
+
+def _judge(path: Path, number: int, line: bytes, seen: SeenIds, found: TakenUp) -> bool | None:
+    """True: keep it; False: drop it; None: it is torn."""
+    try:
+        result = _decode(line)
+    except msgspec.ValidationError:
+        raise _foreign(path, number) from None
+    except ValueError:
+        if number == 1 and (line.endswith(b"\n") or not _BEGINNING.match(line)):
+            raise _foreign(path, number) from None
+        return None
+    if result.custom_id is not None and (result.error is None or result.error.code in FINAL_CODES):
+        ok = result.error is None
+        if seen.finish(result.custom_id, ok):
+            found.ok += ok
+            found.failed += not ok
+            return True
+    found.dropped += 1
+    return False
+
+
+def _foreign(path: Path, number: int) -> OutputError:
+    return OutputError(
+        f"{path} exists, and its line {number} is not a result of a batch; "
+        "name another file or move it away (it was left as it is)"
+    )
 
 
 _decode = msgspec.json.Decoder(_Result).decode

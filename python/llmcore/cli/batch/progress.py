@@ -35,6 +35,8 @@ class Tally:
     cost: int = 0
     #: calls whose cost is not known
     unpriced: int = 0
+    #: attempts that failed; most are made again
+    retries: int = 0
     #: bytes of the input that were read, and all of them where that is known
     consumed: int = 0
     size: int | None = None
@@ -104,6 +106,8 @@ class Progress:
         parts = [f"{tally.done:,} done"]
         if tally.failed or tally.malformed:
             parts.append(f"{tally.failed + tally.malformed:,} failed")
+        if tally.retries:
+            parts.append(f"{tally.retries:,} attempts failed")
         rate, bytes_per_second = self._rates()
         parts.append(f"{rate:,.1f}/s")
         parts.append(f"{compact(tally.tokens)} tokens")

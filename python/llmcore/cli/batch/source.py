@@ -10,7 +10,7 @@ __all__ = ["Source"]
 #: Finished lines passed over before others get their turn.
 _STRIDE = 256
 #: Seconds until a pipe that had nothing is asked again.
-_PIPE_WAIT = 0.02
+_PIPE_WAIT = 0.05
 
 
 class Source:
