@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "arguments.hpp"
 #include "bindings.hpp"
 #include "llmcore/backoff.hpp"
 #include "locked.hpp"
@@ -42,6 +43,7 @@ void register_backoff(py::module_& m) {
       .def(
           "delay",
           [](Locked<SeededBackoff>& self, std::int64_t attempt) {
+            check_count(attempt, "attempt");
             return self.with([&](SeededBackoff& b) { return b.backoff.delay(attempt, b.rng); });
           },
           py::arg("attempt"));

@@ -1,10 +1,23 @@
 #include <memory>
 
+#include "arguments.hpp"
+#include "as_dict.hpp"
 #include "bindings.hpp"
+#include "held.hpp"
 #include "llmcore/budget.hpp"
 #include "locked.hpp"
 
 namespace llmcore::bindings {
+
+py::dict as_dict(const Budget::Account& account) {
+  py::dict d;
+  d["scope"] = account.scope;
+  d["period"] = to_string(account.period);
+  d["limit_nano_usd"] = account.limit;
+  d["spent_nano_usd"] = account.spent;
+  d["reserved_nano_usd"] = account.reserved;
+  return d;
+}
 
 void register_budget(py::module_& m) {
   py::native_enum<Period>(m, "Period", "enum.IntEnum")
@@ -15,8 +28,8 @@ void register_budget(py::module_& m) {
       .finalize();
 
   py::class_<BudgetRule>(m, "BudgetRule")
-      .def(py::init([](std::string scope, Period period, NanoUsd limit, std::vector<std::int64_t> alert_percent) {
-             return BudgetRule{std::move(scope), period, limit, std::move(alert_percent)};
+      .def(py::init([](Text scope, Period period, NanoUsd limit, std::vector<std::int64_t> alert_percent) {
+             return BudgetRule{std::move(scope.value), period, limit, std::move(alert_percent)};
            }),
            py::arg("scope") = "global", py::arg("period") = Period::total, py::arg("limit") = 0,
            py::arg("alert_percent") = std::vector<std::int64_t>{50, 80, 100})
@@ -44,57 +57,56 @@ void register_budget(py::module_& m) {
       .def_readonly("needed", &BudgetRefusal::needed)
       .def_readonly("price_unknown", &BudgetRefusal::price_unknown);
 
-  py::class_<Budget::Reservation>(m, "BudgetReservation").def_readonly("amount", &Budget::Reservation::amount);
+  using Reservation = Held<Budget>;
+  py::class_<Reservation>(m, "BudgetReservation").def_property_readonly("amount", [](const Reservation& held) {
+    return held.reservation.amount;
+  });
 
   using Book = Locked<Budget>;
   using Wall = std::optional<WallTime>;
-  py::class_<Book>(m, "Budget")
-      .def(py::init([](std::vector<BudgetRule> rules) { return std::make_unique<Book>(std::move(rules)); }),
+  using Pairs = std::vector<std::pair<Text, Text>>;
+  py::class_<Book, std::shared_ptr<Book>>(m, "Budget")
+      .def(py::init([](std::vector<BudgetRule> rules) { return std::make_shared<Book>(std::move(rules)); }),
            py::arg("rules"))
       .def(
           "refusal",
-          [](Book& self, const Scopes& scopes, std::optional<NanoUsd> worst_case, const Wall& wall) {
+          [](Book& self, Pairs pairs, std::optional<NanoUsd> worst_case, const Wall& wall) {
+            check_count(worst_case.value_or(0), "worst_case");
+            const Scopes scopes = scopes_of(std::move(pairs));
             return self.with([&](Budget& b) { return b.refusal(scopes, worst_case, wall_or_now(wall)); });
           },
           py::arg("scopes"), py::arg("worst_case"), py::arg("wall") = py::none())
       // Asking and setting aside under one lock: between the two, no other thread can take the room.
       .def(
           "reserve",
-          [](Book& self, const Scopes& scopes, NanoUsd worst_case,
-             const Wall& wall) -> std::optional<Budget::Reservation> {
-            return self.with([&](Budget& b) -> std::optional<Budget::Reservation> {
+          [](const std::shared_ptr<Book>& self, Pairs pairs, NanoUsd worst_case,
+             const Wall& wall) -> std::optional<Reservation> {
+            check_count(worst_case, "worst_case");
+            const Scopes scopes = scopes_of(std::move(pairs));
+            return self->with([&](Budget& b) -> std::optional<Reservation> {
               const WallTime at = wall_or_now(wall);
               if (b.refusal(scopes, worst_case, at)) return std::nullopt;
-              return b.reserve(scopes, worst_case, at);
+              return Reservation{self, b.reserve(scopes, worst_case, at)};
             });
           },
           py::arg("scopes"), py::arg("worst_case"), py::arg("wall") = py::none())
       .def(
           "settle",
-          [](Book& self, const Budget::Reservation& reservation, NanoUsd actual, const Wall& wall) {
-            return self.with([&](Budget& b) { return b.settle(reservation, actual, wall_or_now(wall)); });
+          [](Book& self, Reservation& held, NanoUsd actual, const Wall& wall) {
+            check_count(actual, "actual");
+            return end(self, held, [&](Budget& b, const Budget::Reservation& reservation) {
+              return b.settle(reservation, actual, wall_or_now(wall));
+            });
           },
           py::arg("reservation"), py::arg("actual"), py::arg("wall") = py::none())
       .def(
           "release",
-          [](Book& self, const Budget::Reservation& reservation) {
-            self.with([&](Budget& b) { b.release(reservation); });
+          [](Book& self, Reservation& held) {
+            end(self, held, [](Budget& b, const Budget::Reservation& reservation) { b.release(reservation); });
           },
           py::arg("reservation"))
-      .def("reserved", [](Book& self) { return self.with([](Budget& b) { return b.reserved(); }); })
-      .def("accounts", [](Book& self) {
-        py::list list;
-        for (const Budget::Account& account : self.with([](Budget& b) { return b.accounts(); })) {
-          py::dict d;
-          d["scope"] = account.scope;
-          d["period"] = std::string(to_string(account.period));
-          d["limit_nano_usd"] = account.limit;
-          d["spent_nano_usd"] = account.spent;
-          d["reserved_nano_usd"] = account.reserved;
-          list.append(d);
-        }
-        return list;
-      });
+      .def("reserved", [](Book& self) { return self.with([](const Budget& b) { return b.reserved(); }); })
+      .def("accounts", [](Book& self) { return as_list(self.with([](const Budget& b) { return b.accounts(); })); });
 }
 
 }  // namespace llmcore::bindings

@@ -1,8 +1,9 @@
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
+#include "arguments.hpp"
+#include "as_dict.hpp"
 #include "bindings.hpp"
 #include "llmcore/engine.hpp"
 #include "locked.hpp"
@@ -11,10 +12,12 @@
 namespace llmcore::bindings {
 namespace {
 
-// A Python bytes object kept by reference: bytes hold no reference to anything and run no code when they go.
+using Machine = Locked<Engine>;
+
+// A Python bytes object kept by reference, never copied. The engine lets go of it under its lock: see plain().
 class BytesPayload final : public Payload {
  public:
-  explicit BytesPayload(py::bytes bytes) : bytes_(std::move(bytes)), size_(static_cast<std::size_t>(py::len(bytes_))) {}
+  explicit BytesPayload(const py::bytes& bytes) : bytes_(plain(bytes)), size_(size_of(bytes)) {}
   [[nodiscard]] std::size_t size() const noexcept override { return size_; }
   [[nodiscard]] const py::bytes& bytes() const noexcept { return bytes_; }
 
@@ -24,8 +27,7 @@ class BytesPayload final : public Payload {
 };
 
 Blob payload_of(const std::optional<py::bytes>& bytes) {
-  if (!bytes) return nullptr;
-  return std::make_shared<BytesPayload>(*bytes);
+  return bytes ? std::make_shared<BytesPayload>(*bytes) : nullptr;
 }
 
 py::object bytes_of(const Blob& payload) {
@@ -33,58 +35,14 @@ py::object bytes_of(const Blob& payload) {
   return py::none();
 }
 
-std::optional<Fingerprint> key_of(const std::optional<std::string_view>& bytes) {
-  if (!bytes) return std::nullopt;
-  Fingerprint key;
-  if (bytes->size() != key.bytes.size()) throw py::value_error("a key has 32 bytes");
-  std::copy(bytes->begin(), bytes->end(), key.bytes.begin());
-  return key;
+Now now_of(Instant mono, WallTime wall) {
+  check_count(mono, "mono");  // differences of any two then fit in 64 bits
+  return Now{mono, wall};
 }
 
-// The engine behind its one mutex. Arguments are converted before it is taken, results after it is released.
-class LockedEngine {
- public:
-  explicit LockedEngine(const Config& config) : engine_(config) {}
-
-  CallId submit(Submit submit, Now now) {
-    const std::lock_guard<std::mutex> hold(mutex_);
-    return engine_.submit(std::move(submit), now);
-  }
-  void handle(const Input& input, Now now) {
-    const std::lock_guard<std::mutex> hold(mutex_);
-    engine_.handle(input, now);
-  }
-  std::vector<Action> drain() {
-    std::vector<Action> actions;
-    const std::lock_guard<std::mutex> hold(mutex_);
-    while (std::optional<Action> action = engine_.poll()) actions.push_back(std::move(*action));
-    return actions;
-  }
-  std::optional<Instant> next_deadline() const {
-    const std::lock_guard<std::mutex> hold(mutex_);
-    return engine_.next_deadline();
-  }
-  EngineStats stats() const {
-    const std::lock_guard<std::mutex> hold(mutex_);
-    return engine_.stats();
-  }
-  TokenTracker tracker() const {
-    const std::lock_guard<std::mutex> hold(mutex_);
-    return engine_.tracker();
-  }
-  std::uint64_t state_hash() const {
-    const std::lock_guard<std::mutex> hold(mutex_);
-    return engine_.state_hash();
-  }
-  std::string check() const {
-    const std::lock_guard<std::mutex> hold(mutex_);
-    return engine_.check();
-  }
-
- private:
-  mutable std::mutex mutex_;
-  Engine engine_;
-};
+void handle(Machine& machine, const Input& input, Now now) {
+  machine.with([&](Engine& engine) { engine.handle(input, now); });
+}
 
 py::object as_python(Action&& action) {
   if (auto* sent = std::get_if<Send>(&action)) return py::cast(std::move(*sent));
@@ -95,63 +53,13 @@ py::object as_python(Action&& action) {
   return py::cast(std::move(std::get<AlertRecord>(record.body)));
 }
 
-py::dict limiter_dict(const RateLimiter::Stats& s) {
-  py::dict d;
-  d["admitted"] = s.admitted;
-  d["denied"] = s.denied;
-  d["in_flight"] = s.in_flight;
-  d["reserved_tokens"] = s.reserved_tokens;
-  d["available_requests"] = s.available_requests;
-  d["available_tokens"] = s.available_tokens;
-  d["pauses"] = s.pauses;
-  return d;
-}
-
-py::dict queue_dict(const RequestQueue::Stats& s) {
-  py::dict d;
-  d["high"] = s.waiting[0];
-  d["medium"] = s.waiting[1];
-  d["low"] = s.waiting[2];
-  d["total"] = s.total;
-  d["accepted"] = s.accepted;
-  d["dispatched"] = s.dispatched;
-  d["expired"] = s.expired;
-  d["removed"] = s.removed;
-  d["refused"] = s.refused_class + s.refused_total;
-  d["peak"] = s.peak;
-  return d;
-}
-
-py::dict cache_dict(const ResponseCacheStats& s) {
-  py::dict d;
-  d["hits"] = s.hits;
-  d["misses"] = s.misses;
-  d["hit_rate"] = static_cast<double>(s.hit_permille()) / 1000.0;
-  d["insertions"] = s.insertions;
-  d["evictions"] = s.evictions;
-  d["expirations"] = s.expirations;
-  d["rejected"] = s.rejected;
-  d["entries"] = s.entries;
-  d["bytes"] = s.bytes;
-  return d;
-}
-
-const char* health_name(Health health) {
-  switch (health) {
-    case Health::healthy: return "healthy";
-    case Health::degraded: return "degraded";
-    case Health::probing: return "probing";
-  }
-  return "healthy";
-}
-
 py::dict stats_dict(const EngineStats& s) {
   py::dict d;
   d["submitted"] = s.submitted;
   d["finished"] = s.finished;
   py::dict outcomes;
   for (std::size_t i = 0; i < kOutcomeCount; ++i) {
-    outcomes[py::str(std::string(to_string(static_cast<Outcome>(i))))] = s.outcomes[i];
+    outcomes[py::str(to_string(static_cast<Outcome>(i)))] = s.outcomes[i];
   }
   d["outcomes"] = outcomes;
   d["in_flight"] = s.in_flight;
@@ -169,42 +77,21 @@ py::dict stats_dict(const EngineStats& s) {
   d["joined"] = s.joined;
   d["late"] = s.late;
   d["clock_regressions"] = s.clock_regressions;
-  d["cache"] = cache_dict(s.cache);
+  d["cache"] = as_dict(s.cache);
   py::list lanes;
   for (const LaneStats& lane : s.lanes) {
     py::dict one;
     one["tenant"] = lane.tenant;
     one["provider"] = lane.provider;
-    one["limiter"] = limiter_dict(lane.limiter);
-    one["queue"] = queue_dict(lane.queue);
+    one["limiter"] = as_dict(lane.limiter);
+    one["queue"] = as_dict(lane.queue);
     lanes.append(one);
   }
   d["lanes"] = lanes;
   py::dict providers;
-  for (const ProviderStats& p : s.providers) {
-    py::dict one;
-    one["health"] = health_name(p.recovery.health);
-    one["consecutive_errors"] = p.recovery.consecutive_errors;
-    one["errors"] = p.recovery.errors;
-    one["successes"] = p.recovery.successes;
-    one["calls"] = p.recovery.calls;
-    one["retries"] = p.recovery.retries;
-    one["retries_refused"] = p.recovery.retries_refused;
-    one["breaker_opened"] = p.recovery.breaker_opened;
-    providers[py::str(p.provider)] = one;
-  }
+  for (const ProviderStats& p : s.providers) providers[py::str(p.provider)] = as_dict(p.recovery);
   d["providers"] = providers;
-  py::list budgets;
-  for (const Budget::Account& account : s.budgets) {
-    py::dict one;
-    one["scope"] = account.scope;
-    one["period"] = std::string(to_string(account.period));
-    one["limit_nano_usd"] = account.limit;
-    one["spent_nano_usd"] = account.spent;
-    one["reserved_nano_usd"] = account.reserved;
-    budgets.append(one);
-  }
-  d["budgets"] = budgets;
+  d["budgets"] = as_list(s.budgets);
   return d;
 }
 
@@ -234,17 +121,20 @@ void register_engine(py::module_& m) {
       .def_readwrite("max_lanes", &Config::max_lanes)
       .def(
           "set_provider_limits",
-          [](Config& config, const std::string& provider, const RateLimiterConfig& limits) {
-            config.provider_limits[provider] = limits;
+          [](Config& config, const Text& provider, const RateLimiterConfig& limits) {
+            config.provider_limits[provider.value] = limits;
           },
           py::arg("provider"), py::arg("limits"))
       .def("problems", &Config::problems);
 
   py::class_<Target>(m, "Target")
-      .def(py::init([](std::string provider, std::string model, std::int64_t input_tokens, std::int64_t output_tokens,
+      .def(py::init([](Text provider, Text model, std::int64_t input_tokens, std::int64_t output_tokens,
                        std::int64_t images, std::shared_ptr<PriceCard> price, bool always_answers) {
-             return Target{std::move(provider), std::move(model), input_tokens, output_tokens, images,
-                           std::move(price),    always_answers};
+             check_count(input_tokens, "input_tokens");
+             check_count(output_tokens, "output_tokens");
+             check_count(images, "images");
+             return Target{std::move(provider.value), std::move(model.value), input_tokens, output_tokens, images,
+                           std::move(price),          always_answers};
            }),
            py::arg("provider"), py::arg("model"), py::arg("input_tokens") = 0, py::arg("output_tokens") = 0,
            py::arg("images") = 0, py::arg("price") = py::none(), py::arg("always_answers") = false)
@@ -295,71 +185,86 @@ void register_engine(py::module_& m) {
       .def_readonly("retry_hint", &Finish::retry_hint)
       .def_readonly("refusal", &Finish::refusal);
 
-  py::class_<LockedEngine>(m, "Engine")
-      .def(py::init<const Config&>(), py::arg("config"))
+  py::class_<Machine>(m, "Engine")
+      .def(py::init([](const Config& config) { return std::make_unique<Machine>(config); }), py::arg("config"))
       .def(
           "submit",
-          [](LockedEngine& engine, std::string tenant, std::string call_type, Priority priority, Duration deadline,
-             const std::optional<std::string_view>& key, std::vector<Target> targets, Scopes scopes, Instant mono,
-             WallTime wall) {
-            return engine.submit(Submit{std::move(tenant), std::move(call_type), priority, deadline, key_of(key),
-                                        std::move(targets), std::move(scopes)},
-                                 Now{mono, wall});
+          [](Machine& self, Text tenant, Text call_type, Priority priority, Duration deadline,
+             const std::optional<py::bytes>& key, std::vector<Target> targets,
+             std::vector<std::pair<Text, Text>> scopes, Instant mono, WallTime wall) {
+            const Now now = now_of(mono, wall);
+            Submit call{std::move(tenant.value),
+                        std::move(call_type.value),
+                        priority,
+                        deadline,
+                        key ? std::optional(key_of(*key)) : std::nullopt,
+                        std::move(targets),
+                        scopes_of(std::move(scopes))};
+            return self.with([&](Engine& engine) { return engine.submit(std::move(call), now); });
           },
           py::arg("tenant"), py::arg("call_type"), py::arg("priority"), py::arg("deadline"), py::arg("key"),
           py::arg("targets"), py::arg("scopes"), py::arg("mono"), py::arg("wall"))
       .def(
           "streaming",
-          [](LockedEngine& engine, AttemptId attempt, Instant mono, WallTime wall) {
-            engine.handle(Streaming{attempt}, Now{mono, wall});
+          [](Machine& self, AttemptId attempt, Instant mono, WallTime wall) {
+            handle(self, Streaming{attempt}, now_of(mono, wall));
           },
           py::arg("attempt"), py::arg("mono"), py::arg("wall"))
       .def(
           "replied",
-          [](LockedEngine& engine, AttemptId attempt, const Usage& usage, std::shared_ptr<PriceCard> price,
+          [](Machine& self, AttemptId attempt, const Usage& usage, std::shared_ptr<PriceCard> price,
              const std::optional<py::bytes>& payload, Instant mono, WallTime wall) {
-            engine.handle(Replied{attempt, usage, std::move(price), payload_of(payload)}, Now{mono, wall});
+            handle(self, Replied{attempt, usage, std::move(price), payload_of(payload)}, now_of(mono, wall));
           },
           py::arg("attempt"), py::arg("usage"), py::arg("price"), py::arg("payload"), py::arg("mono"), py::arg("wall"))
       .def(
           "failed",
-          [](LockedEngine& engine, AttemptId attempt, Outcome outcome, std::optional<bool> should_retry,
-             Duration retry_after, const Usage& usage, std::shared_ptr<PriceCard> price, Instant mono, WallTime wall) {
-            engine.handle(Failed{attempt, outcome, should_retry, retry_after, usage, std::move(price)},
-                          Now{mono, wall});
+          [](Machine& self, AttemptId attempt, Outcome outcome, std::optional<bool> should_retry, Duration retry_after,
+             const Usage& usage, std::shared_ptr<PriceCard> price, Instant mono, WallTime wall) {
+            check_count(retry_after, "retry_after");
+            handle(self, Failed{attempt, outcome, should_retry, retry_after, usage, std::move(price)},
+                   now_of(mono, wall));
           },
           py::arg("attempt"), py::arg("outcome"), py::arg("should_retry"), py::arg("retry_after"), py::arg("usage"),
           py::arg("price"), py::arg("mono"), py::arg("wall"))
       .def(
           "observed",
-          [](LockedEngine& engine, std::string tenant, std::string provider, const RateObservation& limits,
-             Instant mono, WallTime wall) {
-            engine.handle(Observed{std::move(tenant), std::move(provider), limits}, Now{mono, wall});
+          [](Machine& self, Text tenant, Text provider, const RateObservation& limits, Instant mono, WallTime wall) {
+            handle(self, Observed{std::move(tenant.value), std::move(provider.value), limits}, now_of(mono, wall));
           },
           py::arg("tenant"), py::arg("provider"), py::arg("limits"), py::arg("mono"), py::arg("wall"))
       .def(
           "cancel",
-          [](LockedEngine& engine, CallId call, Instant mono, WallTime wall) {
-            engine.handle(Cancel{call}, Now{mono, wall});
+          [](Machine& self, CallId call, Instant mono, WallTime wall) {
+            handle(self, Cancel{call}, now_of(mono, wall));
           },
           py::arg("call"), py::arg("mono"), py::arg("wall"))
       .def(
-          "tick", [](LockedEngine& engine, Instant mono, WallTime wall) { engine.handle(Tick{}, Now{mono, wall}); },
+          "tick", [](Machine& self, Instant mono, WallTime wall) { handle(self, Tick{}, now_of(mono, wall)); },
           py::arg("mono"), py::arg("wall"))
       .def("drain",
-           [](LockedEngine& engine) {
-             std::vector<Action> actions = engine.drain();
+           [](Machine& self) {
+             std::vector<Action> actions;
+             self.with([&](Engine& engine) {
+               while (std::optional<Action> action = engine.poll()) actions.push_back(std::move(*action));
+             });
              py::list list(actions.size());
              std::size_t i = 0;
              for (Action& action : actions) list[i++] = as_python(std::move(action));
              return list;
            })
-      .def("next_deadline", &LockedEngine::next_deadline)
-      .def("stats", [](const LockedEngine& engine) { return stats_dict(engine.stats()); })
+      .def("next_deadline",
+           [](Machine& self) { return self.with([](const Engine& engine) { return engine.next_deadline(); }); })
+      .def("stats",
+           [](Machine& self) { return stats_dict(self.with([](const Engine& engine) { return engine.stats(); })); })
       .def("tracker",
-           [](const LockedEngine& engine) { return std::make_unique<Locked<TokenTracker>>(engine.tracker()); })
-      .def("state_hash", &LockedEngine::state_hash)
-      .def("check", &LockedEngine::check);
+           [](Machine& self) {
+             return std::make_unique<Locked<TokenTracker>>(
+                 self.with([](const Engine& engine) { return TokenTracker(engine.tracker()); }));
+           })
+      .def("state_hash",
+           [](Machine& self) { return self.with([](const Engine& engine) { return engine.state_hash(); }); })
+      .def("check", [](Machine& self) { return self.with([](const Engine& engine) { return engine.check(); }); });
 }
 
 }  // namespace llmcore::bindings

@@ -1,10 +1,39 @@
 #include <memory>
 
+#include "arguments.hpp"
+#include "as_dict.hpp"
 #include "bindings.hpp"
 #include "llmcore/error_recovery.hpp"
 #include "locked.hpp"
 
 namespace llmcore::bindings {
+namespace {
+
+const char* name_of(Health health) {
+  switch (health) {
+    case Health::healthy: return "healthy";
+    case Health::degraded: return "degraded";
+    case Health::probing: return "probing";
+  }
+  return "healthy";
+}
+
+}  // namespace
+
+py::dict as_dict(const ErrorRecovery::Stats& stats) {
+  const bool open = stats.health != Health::healthy;
+  py::dict d;
+  d["health"] = name_of(stats.health);
+  d["open_until"] = open ? py::object(py::int_(stats.open_until)) : py::none();
+  d["consecutive_errors"] = stats.consecutive_errors;
+  d["errors"] = stats.errors;
+  d["successes"] = stats.successes;
+  d["calls"] = stats.calls;
+  d["retries"] = stats.retries;
+  d["retries_refused"] = stats.retries_refused;
+  d["breaker_opened"] = stats.breaker_opened;
+  return d;
+}
 
 void register_error_recovery(py::module_& m) {
   py::native_enum<Verdict>(m, "Verdict", "enum.IntEnum")
@@ -66,6 +95,8 @@ void register_error_recovery(py::module_& m) {
           "advise",
           [](Recovery& self, Outcome outcome, std::int64_t attempts, std::optional<bool> should_retry,
              Duration retry_after, const At& now) {
+            check_count(attempts, "attempts");
+            check_count(retry_after, "retry_after");
             return self.with([&](ErrorRecovery& r) {
               return r.advise(outcome, should_retry, retry_after, attempts, instant_or_now(now));
             });
@@ -78,18 +109,8 @@ void register_error_recovery(py::module_& m) {
             return self.with([&](ErrorRecovery& r) { return r.health(instant_or_now(now)); });
           },
           py::arg("now") = py::none())
-      .def("stats", [](Recovery& self) {
-        const ErrorRecovery::Stats s = self.with([](ErrorRecovery& r) { return r.stats(); });
-        py::dict d;
-        d["consecutive_errors"] = s.consecutive_errors;
-        d["errors"] = s.errors;
-        d["successes"] = s.successes;
-        d["calls"] = s.calls;
-        d["retries"] = s.retries;
-        d["retries_refused"] = s.retries_refused;
-        d["breaker_opened"] = s.breaker_opened;
-        return d;
-      });
+      .def("stats",
+           [](Recovery& self) { return as_dict(self.with([](const ErrorRecovery& r) { return r.stats(); })); });
 }
 
 }  // namespace llmcore::bindings

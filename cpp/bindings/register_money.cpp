@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "arguments.hpp"
 #include "bindings.hpp"
 #include "llmcore/money.hpp"
 
@@ -46,16 +47,15 @@ void register_money(py::module_& m) {
 
   // Immutable from Python, so that cards can be shared between the catalogue and every engine.
   py::class_<PriceCard, std::shared_ptr<PriceCard>>(m, "PriceCard")
-      .def(
-          py::init([](const Rates& base, const std::vector<std::pair<std::int64_t, Rates>>& tiers, std::string source) {
-            auto card = std::make_shared<PriceCard>();
-            card->base = base;
-            for (const auto& [above, rates] : tiers) card->tiers.push_back(PriceTier{above, rates});
-            card->source = std::move(source);
-            if (!card->valid()) throw py::value_error("a price card needs rates >= 0 and ascending tier thresholds");
-            return card;
-          }),
-          py::arg("base"), py::arg("tiers") = std::vector<std::pair<std::int64_t, Rates>>{}, py::arg("source") = "")
+      .def(py::init([](const Rates& base, const std::vector<std::pair<std::int64_t, Rates>>& tiers, Text source) {
+             auto card = std::make_shared<PriceCard>();
+             card->base = base;
+             for (const auto& [above, rates] : tiers) card->tiers.push_back(PriceTier{above, rates});
+             card->source = std::move(source.value);
+             if (!card->valid()) throw py::value_error("a price card needs rates >= 0 and ascending tier thresholds");
+             return card;
+           }),
+           py::arg("base"), py::arg("tiers") = std::vector<std::pair<std::int64_t, Rates>>{}, py::arg("source") = "")
       .def_readonly("base", &PriceCard::base)
       .def_property_readonly("tiers",
                              [](const PriceCard& card) {
@@ -68,7 +68,7 @@ void register_money(py::module_& m) {
       .def(
           "cost",
           [](const PriceCard& card, const Usage& usage, std::int64_t requests) {
-            if (!usage.valid() || requests < 0) throw py::value_error("token counts must be >= 0 and below 2^53");
+            check_count(requests, "requests");
             const std::optional<NanoUsd> cost = cost_of(card, usage, requests);
             if (cost) return *cost;
             PyErr_SetString(PyExc_OverflowError, "this cost does not fit in 64 bits of nano-dollars");

@@ -1,10 +1,26 @@
 #include <memory>
 
+#include "arguments.hpp"
+#include "as_dict.hpp"
 #include "bindings.hpp"
+#include "held.hpp"
 #include "llmcore/rate_limiter.hpp"
 #include "locked.hpp"
 
 namespace llmcore::bindings {
+
+py::dict as_dict(const RateLimiter::Stats& stats) {
+  py::dict d;
+  d["admitted"] = stats.admitted;
+  d["denied"] = stats.denied;
+  d["in_flight"] = stats.in_flight;
+  d["reserved_tokens"] = stats.reserved_tokens;
+  d["available_requests"] = stats.available_requests;
+  d["available_tokens"] = stats.available_tokens;
+  d["pauses"] = stats.pauses;
+  d["paused_until"] = stats.paused_until != 0 ? py::object(py::int_(stats.paused_until)) : py::none();
+  return d;
+}
 
 void register_rate_limiter(py::module_& m) {
   py::class_<RateLimiterConfig>(m, "RateLimiterConfig")
@@ -31,45 +47,55 @@ void register_rate_limiter(py::module_& m) {
       .def_readonly("requests_reset", &RateObservation::requests_reset)
       .def_readonly("tokens_reset", &RateObservation::tokens_reset);
 
-  py::class_<RateLimiter::Reservation>(m, "RateReservation")
-      .def_readonly("requests", &RateLimiter::Reservation::requests)
-      .def_readonly("tokens", &RateLimiter::Reservation::tokens);
+  using Reservation = Held<RateLimiter>;
+  py::class_<Reservation>(m, "RateReservation")
+      .def_property_readonly("requests", [](const Reservation& held) { return held.reservation.requests; })
+      .def_property_readonly("tokens", [](const Reservation& held) { return held.reservation.tokens; });
 
   using Limiter = Locked<RateLimiter>;
   using At = std::optional<Instant>;
-  py::class_<Limiter>(m, "RateLimiter")
+  py::class_<Limiter, std::shared_ptr<Limiter>>(m, "RateLimiter")
       .def(py::init([](const RateLimiterConfig& config, const At& now) {
-             return std::make_unique<Limiter>(config, instant_or_now(now));
+             return std::make_shared<Limiter>(config, instant_or_now(now));
            }),
            py::arg("config") = RateLimiterConfig{}, py::arg("now") = py::none())
       .def(
           "try_acquire",
           [](Limiter& self, std::int64_t n, const At& now) {
+            check_count(n, "n");
             return self.with([&](RateLimiter& r) { return r.try_acquire(n, instant_or_now(now)); });
           },
           py::arg("n") = 1, py::arg("now") = py::none())
       .def(
           "time_until",
           [](Limiter& self, std::int64_t n, const At& now) {
+            check_count(n, "n");
             return self.with([&](RateLimiter& r) { return r.time_until(n, instant_or_now(now)); });
           },
           py::arg("n") = 1, py::arg("now") = py::none())
       .def(
           "reserve",
-          [](Limiter& self, std::int64_t tokens, const At& now) {
-            return self.with([&](RateLimiter& r) { return r.reserve(tokens, instant_or_now(now)); });
+          [](const std::shared_ptr<Limiter>& self, std::int64_t tokens, const At& now) -> std::optional<Reservation> {
+            check_count(tokens, "tokens");
+            const auto taken = self->with([&](RateLimiter& r) { return r.reserve(tokens, instant_or_now(now)); });
+            return taken ? std::optional(Reservation{self, *taken}) : std::nullopt;
           },
           py::arg("tokens") = 0, py::arg("now") = py::none())
       .def(
           "settle",
-          [](Limiter& self, const RateLimiter::Reservation& reservation, std::int64_t actual_tokens, const At& now) {
-            self.with([&](RateLimiter& r) { r.settle(reservation, actual_tokens, instant_or_now(now)); });
+          [](Limiter& self, Reservation& held, std::int64_t actual_tokens, const At& now) {
+            check_count(actual_tokens, "actual_tokens");
+            end(self, held, [&](RateLimiter& r, const RateLimiter::Reservation& reservation) {
+              r.settle(reservation, actual_tokens, instant_or_now(now));
+            });
           },
           py::arg("reservation"), py::arg("actual_tokens"), py::arg("now") = py::none())
       .def(
           "refund",
-          [](Limiter& self, const RateLimiter::Reservation& reservation, const At& now) {
-            self.with([&](RateLimiter& r) { r.refund(reservation, instant_or_now(now)); });
+          [](Limiter& self, Reservation& held, const At& now) {
+            end(self, held, [&](RateLimiter& r, const RateLimiter::Reservation& reservation) {
+              r.refund(reservation, instant_or_now(now));
+            });
           },
           py::arg("reservation"), py::arg("now") = py::none())
       .def(
@@ -81,19 +107,7 @@ void register_rate_limiter(py::module_& m) {
             self.with([&](RateLimiter& r) { r.observe(observation, instant_or_now(now)); });
           },
           py::arg("observation"), py::arg("now") = py::none())
-      .def("stats", [](Limiter& self) {
-        const RateLimiter::Stats s = self.with([](RateLimiter& r) { return r.stats(); });
-        py::dict d;
-        d["admitted"] = s.admitted;
-        d["denied"] = s.denied;
-        d["in_flight"] = s.in_flight;
-        d["reserved_tokens"] = s.reserved_tokens;
-        d["available_requests"] = s.available_requests;
-        d["available_tokens"] = s.available_tokens;
-        d["pauses"] = s.pauses;
-        d["paused_until"] = s.paused_until;
-        return d;
-      });
+      .def("stats", [](Limiter& self) { return as_dict(self.with([](const RateLimiter& r) { return r.stats(); })); });
 }
 
 }  // namespace llmcore::bindings

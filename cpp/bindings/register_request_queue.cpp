@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "as_dict.hpp"
 #include "bindings.hpp"
 #include "llmcore/request_queue.hpp"
 #include "locked.hpp"
@@ -18,6 +19,23 @@ const char* admission_name(RequestQueue::Admission admission) {
 }
 
 }  // namespace
+
+py::dict as_dict(const RequestQueue::Stats& stats) {
+  py::dict d;
+  d["high"] = stats.waiting[0];
+  d["medium"] = stats.waiting[1];
+  d["low"] = stats.waiting[2];
+  d["total"] = stats.total;
+  d["accepted"] = stats.accepted;
+  d["restored"] = stats.restored;
+  d["dispatched"] = stats.dispatched;
+  d["expired"] = stats.expired;
+  d["removed"] = stats.removed;
+  d["refused_class"] = stats.refused_class;
+  d["refused_total"] = stats.refused_total;
+  d["peak"] = stats.peak;
+  return d;
+}
 
 void register_request_queue(py::module_& m) {
   py::class_<RequestQueueConfig>(m, "RequestQueueConfig")
@@ -76,22 +94,7 @@ void register_request_queue(py::module_& m) {
           "__contains__",
           [](Queue& self, RequestQueue::Id id) { return self.with([&](RequestQueue& q) { return q.contains(id); }); },
           py::arg("id"))
-      .def("stats", [](Queue& self) {
-        const RequestQueue::Stats s = self.with([](RequestQueue& q) { return q.stats(); });
-        py::dict d;
-        d["high"] = s.waiting[0];
-        d["medium"] = s.waiting[1];
-        d["low"] = s.waiting[2];
-        d["total"] = s.total;
-        d["accepted"] = s.accepted;
-        d["dispatched"] = s.dispatched;
-        d["expired"] = s.expired;
-        d["removed"] = s.removed;
-        d["refused_class"] = s.refused_class;
-        d["refused_total"] = s.refused_total;
-        d["peak"] = s.peak;
-        return d;
-      });
+      .def("stats", [](Queue& self) { return as_dict(self.with([](const RequestQueue& q) { return q.stats(); })); });
 }
 
 }  // namespace llmcore::bindings

@@ -1,10 +1,27 @@
 #include <memory>
 
+#include "arguments.hpp"
+#include "as_dict.hpp"
 #include "bindings.hpp"
 #include "llmcore/response_cache.hpp"
 #include "locked.hpp"
 
 namespace llmcore::bindings {
+
+py::dict as_dict(const ResponseCacheStats& stats) {
+  py::dict d;
+  d["hits"] = stats.hits;
+  d["misses"] = stats.misses;
+  d["hit_rate"] = static_cast<double>(stats.hit_permille()) / 1000.0;
+  d["insertions"] = stats.insertions;
+  d["evictions"] = stats.evictions;
+  d["expirations"] = stats.expirations;
+  d["rejected"] = stats.rejected;
+  d["entries"] = stats.entries;
+  d["bytes"] = stats.bytes;
+  d["ghosts"] = stats.ghosts;
+  return d;
+}
 
 void register_response_cache(py::module_& m) {
   py::class_<ResponseCacheConfig>(m, "ResponseCacheConfig")
@@ -16,60 +33,45 @@ void register_response_cache(py::module_& m) {
       .def_readwrite("max_bytes", &ResponseCacheConfig::max_bytes)
       .def_readwrite("ttl", &ResponseCacheConfig::ttl);
 
-  // Values are bytes kept by reference: they hold no reference to anything, so letting one go runs no code.
-  using Cache = Locked<ResponseCache<py::object>>;
+  // Values are kept by reference, never copied, and let go of under the lock: see plain().
+  using Store = ResponseCache<py::object>;
+  using Cache = Locked<Store>;
   using At = std::optional<Instant>;
-  const auto key_of = [](std::string_view bytes) {
-    Fingerprint key;
-    if (bytes.size() != key.bytes.size()) throw py::value_error("a key has 32 bytes: see fingerprint()");
-    std::copy(bytes.begin(), bytes.end(), key.bytes.begin());
-    return key;
-  };
   py::class_<Cache>(m, "ResponseCache")
       .def(py::init([](const ResponseCacheConfig& config) { return std::make_unique<Cache>(config); }),
            py::arg("config") = ResponseCacheConfig{})
       .def(
           "get",
-          [key_of](Cache& self, std::string_view key, const At& now) -> std::optional<py::object> {
+          [](Cache& self, const py::bytes& key, const At& now) -> std::optional<py::object> {
             const Fingerprint fingerprint = key_of(key);
-            const Instant at = instant_or_now(now);
-            return self.with([&](ResponseCache<py::object>& c) -> std::optional<py::object> {
-              const py::object* value = c.get(fingerprint, at);
+            return self.with([&](Store& c) -> std::optional<py::object> {
+              const py::object* value = c.get(fingerprint, instant_or_now(now));
               return value != nullptr ? std::optional(*value) : std::nullopt;
             });
           },
           py::arg("key"), py::arg("now") = py::none())
       .def(
           "put",
-          [key_of](Cache& self, std::string_view key, const py::bytes& value, const At& now) {
+          [](Cache& self, const py::bytes& key, const py::bytes& value, const At& now) {
             const Fingerprint fingerprint = key_of(key);
-            const auto size = static_cast<std::size_t>(py::len(value));
-            const Instant at = instant_or_now(now);
-            self.with([&](ResponseCache<py::object>& c) { c.put(fingerprint, value, size, at); });
+            py::object kept = plain(value);
+            return self.with(
+                [&](Store& c) { return c.put(fingerprint, std::move(kept), size_of(value), instant_or_now(now)); });
           },
           py::arg("key"), py::arg("value"), py::arg("now") = py::none())
       .def(
           "erase",
-          [key_of](Cache& self, std::string_view key) {
+          [](Cache& self, const py::bytes& key) {
             const Fingerprint fingerprint = key_of(key);
-            return self.with([&](ResponseCache<py::object>& c) { return c.erase(fingerprint); });
+            return self.with([&](Store& c) { return c.erase(fingerprint); });
           },
           py::arg("key"))
-      .def("clear", [](Cache& self) { self.with([](ResponseCache<py::object>& c) { c.clear(); }); })
-      .def("stats", [](Cache& self) {
-        const ResponseCacheStats s = self.with([](ResponseCache<py::object>& c) { return c.stats(); });
-        py::dict d;
-        d["hits"] = s.hits;
-        d["misses"] = s.misses;
-        d["hit_rate"] = static_cast<double>(s.hit_permille()) / 1000.0;
-        d["insertions"] = s.insertions;
-        d["evictions"] = s.evictions;
-        d["expirations"] = s.expirations;
-        d["rejected"] = s.rejected;
-        d["entries"] = s.entries;
-        d["bytes"] = s.bytes;
-        return d;
-      });
+      .def(
+          "expire",
+          [](Cache& self, const At& now) { return self.with([&](Store& c) { return c.expire(instant_or_now(now)); }); },
+          py::arg("now") = py::none())
+      .def("clear", [](Cache& self) { self.with([](Store& c) { c.clear(); }); })
+      .def("stats", [](Cache& self) { return as_dict(self.with([](const Store& c) { return c.stats(); })); });
 }
 
 }  // namespace llmcore::bindings

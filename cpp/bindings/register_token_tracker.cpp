@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "arguments.hpp"
 #include "bindings.hpp"
 #include "llmcore/latency_sketch.hpp"
 #include "llmcore/token_tracker.hpp"
@@ -46,21 +47,35 @@ py::list rows_list(const std::vector<TokenTracker::Row>& rows, bool with_hour) {
 }  // namespace
 
 void register_token_tracker(py::module_& m) {
-  py::class_<LatencySketch>(m, "LatencySketch")
+  using Sketch = Locked<LatencySketch>;
+  py::class_<Sketch>(m, "LatencySketch")
       .def(py::init<>())
-      .def("add", &LatencySketch::add, py::arg("ns"))
-      .def("merge", &LatencySketch::merge, py::arg("other"))
+      .def(
+          "add", [](Sketch& self, Duration ns) { self.with([&](LatencySketch& s) { s.add(ns); }); }, py::arg("ns"))
+      .def(
+          "merge",
+          [](Sketch& self, Sketch& other) {
+            // A copy: two locks at once could wait for each other, and one of them twice for itself.
+            const LatencySketch added = other.with([](const LatencySketch& s) { return s; });
+            self.with([&](LatencySketch& s) { s.merge(added); });
+          },
+          py::arg("other"))
       .def(
           "quantile",
-          [](const LatencySketch& sketch, double p) {
+          [](Sketch& self, double p) {
             if (!(p >= 0.0 && p <= 1.0)) throw py::value_error("a quantile is between 0 and 1");
-            return sketch.quantile_permille(static_cast<std::int64_t>(p * 1000.0 + 0.5));
+            const auto permille = static_cast<std::int64_t>(p * 1000.0 + 0.5);
+            return self.with([&](const LatencySketch& s) { return s.quantile_permille(permille); });
           },
           py::arg("p"))
-      .def_property_readonly("count", &LatencySketch::count)
-      .def_property_readonly("sum", &LatencySketch::sum)
-      .def_property_readonly("min", &LatencySketch::min)
-      .def_property_readonly("max", &LatencySketch::max);
+      .def_property_readonly("count",
+                             [](Sketch& self) { return self.with([](const LatencySketch& s) { return s.count(); }); })
+      .def_property_readonly("sum",
+                             [](Sketch& self) { return self.with([](const LatencySketch& s) { return s.sum(); }); })
+      .def_property_readonly("min",
+                             [](Sketch& self) { return self.with([](const LatencySketch& s) { return s.min(); }); })
+      .def_property_readonly("max",
+                             [](Sketch& self) { return self.with([](const LatencySketch& s) { return s.max(); }); });
 
   using Tracker = Locked<TokenTracker>;
   py::class_<Tracker>(m, "TokenTracker")
@@ -68,12 +83,16 @@ void register_token_tracker(py::module_& m) {
            py::arg("hours_kept") = 48)
       .def(
           "record",
-          [](Tracker& self, std::string_view model, std::string_view call_type, const Usage& usage,
-             std::optional<NanoUsd> cost, Duration latency, Outcome outcome, bool cache_hit, std::int64_t attempts,
-             NanoUsd saved, std::optional<WallTime> wall) {
+          [](Tracker& self, const Text& model, const Text& call_type, const Usage& usage, std::optional<NanoUsd> cost,
+             Duration latency, Outcome outcome, bool cache_hit, std::int64_t attempts, NanoUsd saved,
+             std::optional<WallTime> wall) {
+            check_count(cost.value_or(0), "cost");
+            check_count(attempts, "attempts");
+            check_count(saved, "saved");
             self.with([&](TokenTracker& t) {
-              t.record(UsageSample{model, call_type, outcome, cache_hit, attempts, usage, cost, saved, latency},
-                       wall_or_now(wall));
+              t.record(
+                  UsageSample{model.value, call_type.value, outcome, cache_hit, attempts, usage, cost, saved, latency},
+                  wall_or_now(wall));
             });
           },
           py::arg("model"), py::arg("call_type"), py::arg("usage"), py::arg("cost") = py::none(),

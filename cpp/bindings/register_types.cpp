@@ -1,3 +1,6 @@
+#include <array>
+
+#include "arguments.hpp"
 #include "bindings.hpp"
 #include "llmcore/fingerprint.hpp"
 #include "llmcore/outcome.hpp"
@@ -8,6 +11,48 @@ namespace {
 
 py::bytes as_bytes(const Fingerprint& f) {
   return py::bytes(reinterpret_cast<const char*>(f.bytes.data()), f.bytes.size());
+}
+
+// The buckets of Usage, in the order of its constructor.
+constexpr std::size_t kBucketCount = 12;
+constexpr std::array<std::pair<const char*, std::int64_t Usage::*>, kBucketCount> kBuckets{{
+    {"input_uncached", &Usage::input_uncached},
+    {"cache_read", &Usage::cache_read},
+    {"cache_write_5m", &Usage::cache_write_5m},
+    {"cache_write_1h", &Usage::cache_write_1h},
+    {"output_text", &Usage::output_text},
+    {"reasoning", &Usage::reasoning},
+    {"audio_input", &Usage::audio_input},
+    {"audio_cache_read", &Usage::audio_cache_read},
+    {"audio_output", &Usage::audio_output},
+    {"image_input", &Usage::image_input},
+    {"image_output", &Usage::image_output},
+    {"images", &Usage::images},
+}};
+
+// Python cannot make a Usage that is not valid, so nothing that takes one has to ask again.
+const Usage& checked(const Usage& usage) {
+  if (!usage.valid()) throw py::value_error("token counts must be >= 0 and at most 2^53");
+  return usage;
+}
+
+py::tuple state_of(const Usage& usage) {
+  py::tuple state(kBucketCount + 1);
+  for (std::size_t i = 0; i < kBucketCount; ++i) state[i] = usage.*kBuckets[i].second;
+  state[kBucketCount] = usage.estimated;
+  return state;
+}
+
+Usage usage_from(const py::tuple& state) {
+  if (state.size() != kBucketCount + 1) throw py::value_error("this is not the state of a Usage");
+  Usage usage;
+  try {
+    for (std::size_t i = 0; i < kBucketCount; ++i) usage.*kBuckets[i].second = state[i].cast<std::int64_t>();
+    usage.estimated = state[kBucketCount].cast<bool>();
+  } catch (const py::cast_error&) {
+    throw py::type_error("the state of a Usage is twelve counts and a bool");
+  }
+  return checked(usage);
 }
 
 }  // namespace
@@ -40,31 +85,29 @@ void register_types(py::module_& m) {
       .finalize();
   m.def("outcome_of_status", &outcome_of_status, py::arg("http_status"));
 
-  py::class_<Usage>(m, "Usage")
+  py::class_<Usage> usage(m, "Usage");
+  for (const auto& [name, bucket] : kBuckets) {
+    usage.def_property(
+        name, [bucket = bucket](const Usage& u) { return u.*bucket; },
+        [bucket = bucket](Usage& u, std::int64_t n) {
+          Usage changed = u;
+          changed.*bucket = n;
+          u = checked(changed);
+        });
+  }
+  usage
       .def(py::init([](std::int64_t input_uncached, std::int64_t cache_read, std::int64_t cache_write_5m,
                        std::int64_t cache_write_1h, std::int64_t output_text, std::int64_t reasoning,
                        std::int64_t audio_input, std::int64_t audio_cache_read, std::int64_t audio_output,
                        std::int64_t image_input, std::int64_t image_output, std::int64_t images, bool estimated) {
-             return Usage{input_uncached, cache_read,  cache_write_5m,   cache_write_1h, output_text,
-                          reasoning,      audio_input, audio_cache_read, audio_output,   image_input,
-                          image_output,   images,      estimated};
+             return checked(Usage{input_uncached, cache_read, cache_write_5m, cache_write_1h, output_text, reasoning,
+                                  audio_input, audio_cache_read, audio_output, image_input, image_output, images,
+                                  estimated});
            }),
            py::arg("input_uncached") = 0, py::arg("cache_read") = 0, py::arg("cache_write_5m") = 0,
            py::arg("cache_write_1h") = 0, py::arg("output_text") = 0, py::arg("reasoning") = 0,
            py::arg("audio_input") = 0, py::arg("audio_cache_read") = 0, py::arg("audio_output") = 0,
            py::arg("image_input") = 0, py::arg("image_output") = 0, py::arg("images") = 0, py::arg("estimated") = false)
-      .def_readwrite("input_uncached", &Usage::input_uncached)
-      .def_readwrite("cache_read", &Usage::cache_read)
-      .def_readwrite("cache_write_5m", &Usage::cache_write_5m)
-      .def_readwrite("cache_write_1h", &Usage::cache_write_1h)
-      .def_readwrite("output_text", &Usage::output_text)
-      .def_readwrite("reasoning", &Usage::reasoning)
-      .def_readwrite("audio_input", &Usage::audio_input)
-      .def_readwrite("audio_cache_read", &Usage::audio_cache_read)
-      .def_readwrite("audio_output", &Usage::audio_output)
-      .def_readwrite("image_input", &Usage::image_input)
-      .def_readwrite("image_output", &Usage::image_output)
-      .def_readwrite("images", &Usage::images)
       .def_readwrite("estimated", &Usage::estimated)
       .def_property_readonly("input_tokens", &Usage::input_tokens)
       .def_property_readonly("output_tokens", &Usage::output_tokens)
@@ -72,7 +115,6 @@ void register_types(py::module_& m) {
       .def_property_readonly("cache_write_tokens", &Usage::cache_write_tokens)
       .def_property_readonly("reasoning_tokens", [](const Usage& u) { return u.reasoning; })
       .def_property_readonly("total_tokens", &Usage::total_tokens)
-      .def_property_readonly("valid", &Usage::valid)
       .def(
           "__eq__", [](const Usage& a, const Usage& b) { return a == b; }, py::is_operator())
       .def(
@@ -80,22 +122,13 @@ void register_types(py::module_& m) {
           [](const Usage& a, const Usage& b) {
             Usage sum = a;
             sum += b;
-            return sum;
+            return checked(sum);
           },
           py::is_operator())
       .def("__copy__", [](const Usage& u) { return Usage(u); })
       .def(
           "__deepcopy__", [](const Usage& u, const py::dict&) { return Usage(u); }, py::arg("memo"))
-      .def(py::pickle(
-          [](const Usage& u) {
-            return py::make_tuple(u.input_uncached, u.cache_read, u.cache_write_5m, u.cache_write_1h, u.output_text,
-                                  u.reasoning, u.audio_input, u.audio_cache_read, u.audio_output, u.image_input,
-                                  u.image_output, u.images, u.estimated);
-          },
-          [](const py::tuple& t) {
-            const auto n = [&](std::size_t i) { return t[i].cast<std::int64_t>(); };
-            return Usage{n(0), n(1), n(2), n(3), n(4), n(5), n(6), n(7), n(8), n(9), n(10), n(11), t[12].cast<bool>()};
-          }))
+      .def(py::pickle(&state_of, &usage_from))
       .def("__repr__", [](const Usage& u) {
         return py::str("Usage(input={}, cached={}, output={}, reasoning={}, estimated={})")
             .format(u.input_tokens(), u.cached_tokens(), u.output_tokens(), u.reasoning, u.estimated);
@@ -111,8 +144,8 @@ void register_types(py::module_& m) {
       py::arg("data"));
   m.def(
       "fingerprint",
-      [](std::string_view tenant, std::string_view provider, std::string_view model, std::string_view canonical) {
-        return as_bytes(fingerprint(tenant, provider, model, canonical));
+      [](const Text& tenant, const Text& provider, const Text& model, std::string_view canonical) {
+        return as_bytes(fingerprint(tenant.value, provider.value, model.value, canonical));
       },
       py::arg("tenant"), py::arg("provider"), py::arg("model"), py::arg("canonical_request"));
 }

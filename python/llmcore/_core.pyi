@@ -1,12 +1,16 @@
-"""The compiled core. Times are integer nanoseconds, money integer nano-US-dollars; every class is thread-safe.
+"""The compiled core. Times are integer nanoseconds, money integer nano-US-dollars. Everything that does something is
+thread-safe; Usage and the configurations are plain values.
 
 Where a method takes ``now`` (monotonic) or ``wall`` (since the Unix epoch), None reads the system's clock. See the
 C++ headers for the laws and complexities.
+
+Everywhere: a number that is negative where it counts something raises ValueError, one that does not fit 64 bits and
+anything of another type TypeError. Attributes that are lists are copies: assign a whole list to change one.
 """
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any, SupportsFloat, SupportsIndex, final
+from typing import Any, ClassVar, Literal, SupportsFloat, SupportsIndex, TypedDict, final, type_check_only
 
 __version__: str
 
@@ -62,8 +66,12 @@ class Health(IntEnum):
     PROBING = 2
 
 class Usage:
-    """What a call consumed, in disjoint buckets of tokens (``images``: pictures)."""
+    """What a call consumed, in disjoint buckets of tokens (``images``: pictures).
 
+    :raises ValueError: a count, given, assigned or of a sum, is negative or above 2^53
+    """
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # it can be changed
     input_uncached: int
     cache_read: int
     cache_write_5m: int
@@ -105,14 +113,14 @@ class Usage:
     def reasoning_tokens(self) -> int: ...
     @property
     def total_tokens(self) -> int: ...
-    @property
-    def valid(self) -> bool: ...
     def __add__(self, other: Usage) -> Usage: ...
     def __copy__(self) -> Usage: ...
     def __deepcopy__(self, memo: dict[Any, Any]) -> Usage: ...
 
 class Rates:
     """Nano-USD per million tokens for each bucket; per piece for the last two."""
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -158,7 +166,14 @@ class Rates:
     def per_request(self) -> int: ...
 
 class PriceCard:
-    """What one model costs at one moment. Immutable."""
+    """What one model costs at one moment. Immutable.
+
+    :param tiers: (threshold, rates): these rates hold for the whole request when its prompt has more tokens than that
+    :param source: where the figures come from
+    :raises ValueError: a rate is negative, or the thresholds do not ascend
+    """
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __init__(self, base: Rates, tiers: Sequence[tuple[int, Rates]] = ..., source: str = "") -> None: ...
     @property
@@ -170,7 +185,7 @@ class PriceCard:
     def cost(self, usage: Usage, requests: SupportsIndex = 1) -> int:
         """Nano-USD, exact, rounded half-even once.
 
-        :raises ValueError: a count is negative
+        :param requests: 1 for a request that was answered, 0 for one that was not billed
         :raises OverflowError: the cost does not fit in 64 bits
         """
     def worst_case(self, input_tokens: SupportsIndex, output_tokens: SupportsIndex, images: SupportsIndex = 0) -> int:
@@ -180,6 +195,8 @@ class PriceCard:
         """
 
 class BackoffConfig:
+    """``base`` and ``cap`` in ns; ``jitter_permille`` is how far Jitter.PROPORTIONAL spreads, in thousandths."""
+
     base: int
     cap: int
     jitter: Jitter
@@ -195,10 +212,16 @@ class BackoffConfig:
 class Backoff:
     """delay = base x 2^attempt, jittered, capped last; random numbers from ``seed``."""
 
-    def __init__(self, config: BackoffConfig = ..., seed: SupportsIndex = 0) -> None: ...
-    def delay(self, attempt: SupportsIndex) -> int: ...
+    def __init__(self, config: BackoffConfig = ..., seed: SupportsIndex = 0) -> None:
+        """:raises ValueError: the configuration is not usable; this holds for every class that takes one"""
+    def delay(self, attempt: SupportsIndex) -> int:
+        """Nanoseconds to wait after attempt number `attempt`, counted from 0."""
 
 class RateLimiterConfig:
+    """0 is no limit. ``minute_burst``: a whole minute's requests may go at once; without it no sliding minute ever
+    admits more than the limit.
+    """
+
     requests_per_minute: int
     tokens_per_minute: int
     max_in_flight: int
@@ -212,6 +235,8 @@ class RateLimiterConfig:
     ) -> None: ...
 
 class RateObservation:
+    """What a provider's headers say is left; the resets in ns from now, 0 if not said."""
+
     def __init__(
         self,
         remaining_requests: SupportsIndex | None = None,
@@ -230,27 +255,55 @@ class RateObservation:
 
 @final
 class RateReservation:
+    """What a call took from a RateLimiter. Ended exactly once, by settle() or refund()."""
+
     @property
     def requests(self) -> int: ...
     @property
     def tokens(self) -> int: ...
 
+@type_check_only
+class _RateLimiterStats(TypedDict):
+    admitted: int
+    denied: int
+    in_flight: int
+    reserved_tokens: int
+    available_requests: int
+    available_tokens: int
+    pauses: int
+    paused_until: int | None
+
 class RateLimiter:
     """Requests per minute, tokens per minute and calls in flight, held together."""
 
     def __init__(self, config: RateLimiterConfig = ..., now: SupportsIndex | None = None) -> None: ...
-    def try_acquire(self, n: SupportsIndex = 1, now: SupportsIndex | None = None) -> bool: ...
-    def time_until(self, n: SupportsIndex = 1, now: SupportsIndex | None = None) -> int: ...
-    def reserve(self, tokens: SupportsIndex = 0, now: SupportsIndex | None = None) -> RateReservation | None: ...
+    def try_acquire(self, n: SupportsIndex = 1, now: SupportsIndex | None = None) -> bool:
+        """Takes `n` requests, or none."""
+    def time_until(self, n: SupportsIndex = 1, now: SupportsIndex | None = None) -> int:
+        """Nanoseconds until try_acquire(n) could succeed; 0 now."""
+    def reserve(self, tokens: SupportsIndex = 0, now: SupportsIndex | None = None) -> RateReservation | None:
+        """Takes one request, one slot in flight and `tokens`, the most that the call may use, or nothing (None)."""
     def settle(
         self, reservation: RateReservation, actual_tokens: SupportsIndex, now: SupportsIndex | None = None
-    ) -> None: ...
-    def refund(self, reservation: RateReservation, now: SupportsIndex | None = None) -> None: ...
-    def pause_until(self, until: SupportsIndex) -> None: ...
-    def observe(self, observation: RateObservation, now: SupportsIndex | None = None) -> None: ...
-    def stats(self) -> dict[str, int]: ...
+    ) -> None:
+        """The call is over and used so many tokens: gives its slot and the rest of its tokens back.
+
+        :raises ValueError: the reservation has ended already, or is of another limiter; so does refund()
+        """
+    def refund(self, reservation: RateReservation, now: SupportsIndex | None = None) -> None:
+        """The call was never sent: gives everything back."""
+    def pause_until(self, until: SupportsIndex) -> None:
+        """Admits nothing before `until` (monotonic). Never shortens a pause."""
+    def observe(self, observation: RateObservation, now: SupportsIndex | None = None) -> None:
+        """Takes the provider's word for what is left, when it is less."""
+    def stats(self) -> _RateLimiterStats:
+        """-1 is available where there is no limit; less than that is debt. ``paused_until`` is None without a pause."""
 
 class RequestQueueConfig:
+    """Lists are for HIGH, MEDIUM and LOW. A timeout (ns) of 0: as long as the caller's deadline allows. ``low_share``:
+    one dispatch in so many goes to the oldest LOW; 0: strict order.
+    """
+
     class_capacity: list[int]
     total_capacity: int
     class_timeout: list[int]
@@ -260,6 +313,21 @@ class RequestQueueConfig:
     def game() -> RequestQueueConfig: ...
     @staticmethod
     def server() -> RequestQueueConfig: ...
+
+@type_check_only
+class _RequestQueueStats(TypedDict):
+    high: int
+    medium: int
+    low: int
+    total: int
+    accepted: int
+    restored: int
+    dispatched: int
+    expired: int
+    removed: int
+    refused_class: int
+    refused_total: int
+    peak: int
 
 class RequestQueue:
     """Ids that wait for their turn: HIGH before MEDIUM before LOW, first in first out inside a class."""
@@ -271,18 +339,25 @@ class RequestQueue:
         priority: Priority = ...,
         deadline: SupportsIndex | None = None,
         now: SupportsIndex | None = None,
-    ) -> str:
-        """'accepted', 'class_full', 'total_full' or 'duplicate'"""
-    def pop(self) -> int | None: ...
+    ) -> Literal["accepted", "class_full", "total_full", "duplicate"]:
+        """Adds a call that waits until `deadline` (monotonic) or its class's timeout, whichever is earlier.
+
+        :param id: from 0
+        """
+    def pop(self) -> int | None:
+        """Takes out the next call; call expire() first."""
     def peek(self) -> int | None: ...
     def remove(self, id: SupportsIndex) -> bool: ...
-    def expire(self, now: SupportsIndex | None = None) -> list[int]: ...
+    def expire(self, now: SupportsIndex | None = None) -> list[int]:
+        """Takes out the calls whose time is over."""
     def next_expiry(self) -> int | None: ...
     def __len__(self) -> int: ...
     def __contains__(self, id: SupportsIndex) -> bool: ...
-    def stats(self) -> dict[str, int]: ...
+    def stats(self) -> _RequestQueueStats: ...
 
 class ResponseCacheConfig:
+    """``max_entries`` or ``max_bytes`` 0: keeps nothing; ``ttl`` (ns) 0: entries do not age."""
+
     max_entries: int
     max_bytes: int
     ttl: int
@@ -293,17 +368,37 @@ class ResponseCacheConfig:
         ttl: SupportsIndex = ...,
     ) -> None: ...
 
+@type_check_only
+class _ResponseCacheStats(TypedDict):
+    hits: int
+    misses: int
+    hit_rate: float
+    insertions: int
+    evictions: int
+    expirations: int
+    rejected: int
+    entries: int
+    bytes: int
+    ghosts: int
+
 class ResponseCache:
     """32-byte key -> bytes, with a time to live and S3-FIFO eviction."""
 
     def __init__(self, config: ResponseCacheConfig = ...) -> None: ...
-    def get(self, key: bytes, now: SupportsIndex | None = None) -> bytes | None: ...
-    def put(self, key: bytes, value: bytes, now: SupportsIndex | None = None) -> None: ...
-    def erase(self, key: bytes) -> bool: ...
+    def get(self, key: bytes, now: SupportsIndex | None = None) -> bytes | None:
+        """:raises ValueError: `key` has not 32 bytes; so do put() and erase()"""
+    def put(self, key: bytes, value: bytes, now: SupportsIndex | None = None) -> bool:
+        """Keeps `value`; False if it is larger than the whole cache."""
+    def erase(self, key: bytes) -> bool:
+        """Forgets a key; False if it had no value."""
+    def expire(self, now: SupportsIndex | None = None) -> int:
+        """Drops every entry whose time is over; how many. They are also dropped when met."""
     def clear(self) -> None: ...
-    def stats(self) -> dict[str, Any]: ...
+    def stats(self) -> _ResponseCacheStats: ...
 
 class ErrorRecoveryConfig:
+    """``retry_after_cap`` and ``cooldown`` in ns. Calls earn retries (``retry_percent`` of them), and so does time."""
+
     max_attempts: int
     retry_after_cap: int
     breaker_errors: int
@@ -312,13 +407,28 @@ class ErrorRecoveryConfig:
     retries_per_second: int
     def __init__(self) -> None: ...
 
+@type_check_only
+class _ErrorRecoveryStats(TypedDict):
+    health: Literal["healthy", "degraded", "probing"]
+    open_until: int | None
+    consecutive_errors: int
+    errors: int
+    successes: int
+    calls: int
+    retries: int
+    retries_refused: int
+    breaker_opened: int
+
 class ErrorRecovery:
     """One provider's recent past: a retry budget and a circuit breaker."""
 
     def __init__(self, config: ErrorRecoveryConfig = ..., now: SupportsIndex | None = None) -> None: ...
-    def call_arrived(self) -> None: ...
-    def ready_at(self, now: SupportsIndex | None = None) -> int | None: ...
-    def sent(self, now: SupportsIndex | None = None) -> bool: ...
+    def call_arrived(self) -> None:
+        """Earns a call's share of retries. Once per call, not per attempt."""
+    def ready_at(self, now: SupportsIndex | None = None) -> int | None:
+        """When an attempt may be sent; None while the probe is out."""
+    def sent(self, now: SupportsIndex | None = None) -> bool:
+        """An attempt is sent; True if it is the probe. It ends with succeeded(), failed() or abandoned(), once."""
     def succeeded(self, probe: bool = False) -> None: ...
     def failed(self, probe: bool = False, now: SupportsIndex | None = None) -> None: ...
     def abandoned(self, probe: bool = False) -> None: ...
@@ -329,11 +439,23 @@ class ErrorRecovery:
         should_retry: bool | None = None,
         retry_after: SupportsIndex = 0,
         now: SupportsIndex | None = None,
-    ) -> Verdict: ...
+    ) -> Verdict:
+        """What to do after `attempts` attempts, the last of which ended in `outcome`. A retry is taken from the budget.
+
+        :param should_retry: the provider's own word, where it sent one
+        :param retry_after: the wait that the provider asked for, in ns
+        """
     def health(self, now: SupportsIndex | None = None) -> Health: ...
-    def stats(self) -> dict[str, int]: ...
+    def stats(self) -> _ErrorRecoveryStats:
+        """``health`` as the last event left it; ``open_until`` is the end of the cool-down, None while calls pass."""
 
 class BudgetRule:
+    """A limit in nano-USD.
+
+    :param scope: "global", "key=value", or "key=*" for an account of its own for each value
+    :param alert_percent: of the limit; an alert for each when spent reaches it, once per period
+    """
+
     def __init__(
         self, scope: str = "global", period: Period = ..., limit: SupportsIndex = 0, alert_percent: Sequence[int] = ...
     ) -> None: ...
@@ -345,7 +467,8 @@ class BudgetRule:
     def limit(self) -> int: ...
     @property
     def alert_percent(self) -> list[int]: ...
-    def problem(self) -> str: ...
+    def problem(self) -> str:
+        """What makes it unusable, in words; empty when it is fine."""
 
 @final
 class AlertRecord:
@@ -387,34 +510,56 @@ class BudgetRefusal:
 
 @final
 class BudgetReservation:
+    """Money set aside in a Budget. Ended exactly once, by settle() or release()."""
+
     @property
     def amount(self) -> int: ...
 
+@type_check_only
+class _BudgetAccount(TypedDict):
+    scope: str
+    period: Literal["hour", "day", "month", "total"]
+    limit_nano_usd: int
+    spent_nano_usd: int
+    reserved_nano_usd: int
+
 class Budget:
-    """Spending limits that concurrent calls cannot overshoot."""
+    """Spending limits that concurrent calls cannot overshoot. A call's scopes are pairs like ("user", "ada")."""
 
     def __init__(self, rules: Sequence[BudgetRule]) -> None: ...
     def refusal(
         self, scopes: Sequence[tuple[str, str]], worst_case: SupportsIndex | None, wall: SupportsIndex | None = None
-    ) -> BudgetRefusal | None: ...
+    ) -> BudgetRefusal | None:
+        """What stands against a call that may cost `worst_case` (None: nobody knows, which every rule is against)."""
     def reserve(
         self, scopes: Sequence[tuple[str, str]], worst_case: SupportsIndex, wall: SupportsIndex | None = None
     ) -> BudgetReservation | None:
         """Sets money aside in every matching rule, or in none (None)."""
     def settle(
         self, reservation: BudgetReservation, actual: SupportsIndex, wall: SupportsIndex | None = None
-    ) -> list[AlertRecord]: ...
-    def release(self, reservation: BudgetReservation) -> None: ...
+    ) -> list[AlertRecord]:
+        """The call is over and cost `actual`. Returns the thresholds that this reached.
+
+        :raises ValueError: the reservation has ended already, or is of another budget; so does release()
+        """
+    def release(self, reservation: BudgetReservation) -> None:
+        """The call was never sent."""
     def reserved(self) -> int: ...
-    def accounts(self) -> list[dict[str, Any]]: ...
+    def accounts(self) -> list[_BudgetAccount]:
+        """Every account with something in it, as of the newest time handed in."""
 
 class LatencySketch:
     """Quantiles of durations within 1 %, mergeable."""
 
     def __init__(self) -> None: ...
-    def add(self, ns: SupportsIndex) -> None: ...
+    def add(self, ns: SupportsIndex) -> None:
+        """A negative duration, of a clock that was set back, counts as 0."""
     def merge(self, other: LatencySketch) -> None: ...
-    def quantile(self, p: SupportsFloat) -> int: ...
+    def quantile(self, p: SupportsFloat) -> int:
+        """The duration at or below which `p` (0 to 1) of all lie; 0 when empty.
+
+        :raises ValueError: `p` is not between 0 and 1
+        """
     @property
     def count(self) -> int: ...
     @property
@@ -423,6 +568,38 @@ class LatencySketch:
     def min(self) -> int: ...
     @property
     def max(self) -> int: ...
+
+@type_check_only
+class _Latency(TypedDict):
+    p50_ns: int
+    p95_ns: int
+    p99_ns: int
+    max_ns: int
+
+@type_check_only
+class _UsageTotals(TypedDict):
+    calls: int
+    errors: int
+    cache_hits: int
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    total_tokens: int
+    cost_nano_usd: int
+    unpriced_calls: int
+    saved_nano_usd: int
+    latency: _Latency
+
+@type_check_only
+class _UsageRow(_UsageTotals):
+    model: str
+    call_type: str
+
+@type_check_only
+class _UsageHour(_UsageRow):
+    hour: int
 
 class TokenTracker:
     """Usage and cost per model x call type x hour, and in all."""
@@ -440,10 +617,17 @@ class TokenTracker:
         attempts: SupportsIndex = 1,
         saved: SupportsIndex = 0,
         wall: SupportsIndex | None = None,
-    ) -> None: ...
-    def totals(self) -> dict[str, Any]: ...
-    def by_model_and_type(self) -> list[dict[str, Any]]: ...
-    def by_hour(self) -> list[dict[str, Any]]: ...
+    ) -> None:
+        """Counts a finished call.
+
+        :param cost: nano-USD; None: unknown
+        :param latency: ns
+        :param saved: nano-USD that a cache saved
+        """
+    def totals(self) -> _UsageTotals: ...
+    def by_model_and_type(self) -> list[_UsageRow]: ...
+    def by_hour(self) -> list[_UsageHour]:
+        """The hours kept; ``hour`` counts from the Unix epoch."""
 
 class OfflineGenerator:
     """Text without a model: deterministic and template-based."""
@@ -456,7 +640,15 @@ class OfflineGenerator:
         seed: SupportsIndex = 0,
         placeholders: Mapping[str, str] = ...,
         json: bool = False,
-    ) -> str: ...
+    ) -> str:
+        """The same arguments give the same text, in C++ as well.
+
+        :param problem: general, dialogue, decision, analysis, summary, conflict, shortage or danger
+        :param severity: 0 (trifle) to 1000 (catastrophe)
+        :param placeholders: what stands for name, other, topic, place, goal and resource
+        :param json: answer a JSON object with text, problem and severity
+        :raises ValueError: there is no such problem
+        """
 
 class Config:
     """Everything that can be set about an engine."""
@@ -480,7 +672,10 @@ class Config:
     def problems(self) -> list[str]: ...
 
 class Target:
-    """One provider that may answer a call, and the worst it can cost there."""
+    """One provider that may answer a call, and the worst it can cost there.
+
+    :param always_answers: the last resort of a chain: no limits, no queue, costs nothing
+    """
 
     def __init__(
         self,
@@ -598,7 +793,11 @@ class Finish:
     def refusal(self) -> BudgetRefusal | None: ...
 
 class Engine:
-    """Every decision about every call. The host hands in inputs with the time, then drains the actions."""
+    """Every decision about every call. The host hands in inputs with the time, then drains the actions.
+
+    ``mono`` is monotonic and never negative. What comes too late, about a call or an attempt that is over, is counted
+    and ignored.
+    """
 
     def __init__(self, config: Config) -> None:
         """:raises ValueError: the configuration has problems; all are named"""
@@ -613,8 +812,16 @@ class Engine:
         scopes: Sequence[tuple[str, str]],
         mono: SupportsIndex,
         wall: SupportsIndex,
-    ) -> int: ...
-    def streaming(self, attempt: SupportsIndex, mono: SupportsIndex, wall: SupportsIndex) -> None: ...
+    ) -> int:
+        """Takes a call on and returns its number. What is refused, for whatever reason, comes out as Finish too.
+
+        :param deadline: ns from now; 0: the configuration's
+        :param key: 32 bytes: may be answered from the cache and joined with its like in flight
+        :param targets: the failover chain, in order
+        :param scopes: what budgets may charge
+        """
+    def streaming(self, attempt: SupportsIndex, mono: SupportsIndex, wall: SupportsIndex) -> None:
+        """The first byte of an answer reached the user."""
     def replied(
         self,
         attempt: SupportsIndex,
@@ -623,7 +830,12 @@ class Engine:
         payload: bytes | None,
         mono: SupportsIndex,
         wall: SupportsIndex,
-    ) -> None: ...
+    ) -> None:
+        """The attempt was answered.
+
+        :param price: of the model that answered; None: the target's
+        :param payload: the answer, for the cache and those who joined; None: not to be shared
+        """
     def failed(
         self,
         attempt: SupportsIndex,
@@ -634,18 +846,32 @@ class Engine:
         price: PriceCard | None,
         mono: SupportsIndex,
         wall: SupportsIndex,
-    ) -> None: ...
+    ) -> None:
+        """The attempt failed.
+
+        :param should_retry: the provider's own word, where it sent one
+        :param retry_after: the wait that the provider asked for, in ns; 0: it did not
+        :param usage: what was billed all the same
+        """
     def observed(
         self, tenant: str, provider: str, limits: RateObservation, mono: SupportsIndex, wall: SupportsIndex
-    ) -> None: ...
+    ) -> None:
+        """A response had rate-limit headers."""
     def cancel(self, call: SupportsIndex, mono: SupportsIndex, wall: SupportsIndex) -> None: ...
-    def tick(self, mono: SupportsIndex, wall: SupportsIndex) -> None: ...
-    def drain(self) -> list[Send | Abort | Finish | AttemptRecord | AlertRecord]: ...
-    def next_deadline(self) -> int | None: ...
-    def stats(self) -> dict[str, Any]: ...
-    def tracker(self) -> TokenTracker: ...
-    def state_hash(self) -> int: ...
-    def check(self) -> str: ...
+    def tick(self, mono: SupportsIndex, wall: SupportsIndex) -> None:
+        """Nothing happened but time."""
+    def drain(self) -> list[Send | Abort | Finish | AttemptRecord | AlertRecord]:
+        """The actions to perform, in order. After every input."""
+    def next_deadline(self) -> int | None:
+        """When a tick is due at the latest; None while nothing waits for time."""
+    def stats(self) -> dict[str, Any]:
+        """Counters; at rest, in_flight, queued and everything reserved are 0."""
+    def tracker(self) -> TokenTracker:
+        """A copy of its tracker as it stands."""
+    def state_hash(self) -> int:
+        """Everything that decides, in 64 bits."""
+    def check(self) -> str:
+        """The first invariant that does not hold, in words; empty when all do. Takes time for each call."""
 
 def outcome_of_status(http_status: SupportsIndex) -> Outcome: ...
 def verdict_of(outcome: Outcome, should_retry: bool | None = None) -> Verdict: ...
