@@ -254,7 +254,9 @@ class Database:
         connection.rollback()
         if found != HEAD:
             has = "has no ledger" if found is None else f"has the ledger's tables at revision {found}, not {HEAD}"
-            raise LedgerError(f"the database {self.location} {has}: run `llmcore db upgrade`, {_REMEDY}")
+            raise LedgerError(
+                f"the database {self.location} {has}: call llmcore.ledger.migrate.upgrade(url) once, {_REMEDY}"
+            )
 
     def _file_now(self) -> tuple[int, int] | None:
         try:

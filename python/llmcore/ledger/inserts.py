@@ -1,5 +1,6 @@
 """The INSERT statements of the ledger, and what to do when a row is refused."""
 
+import sqlite3
 from typing import Any
 
 from sqlalchemy import Connection, exc
@@ -10,48 +11,52 @@ from llmcore.types import CallRecord
 
 __all__ = ["Inserts"]
 
-# Rows per statement. Each statement is one release of the interpreter lock and costs less per row than a statement for
-# each; more rows would exceed the 32766 parameters that SQLite allows.
-_CHUNK = 256
+# Rows per statement on SQLite, at most. Each statement is one release of the interpreter lock, which is long in coming
+# back when many threads want it, and costs less per row than a statement for each.
+_CHUNKS = (1024, 256)
 
 
 class _Insert:
     """How rows get into one table of one kind of database. Rows come one after the other in a flat list: no tuple per
     row lives on, so the garbage collector has nothing to visit.
+
+    :param parameters: how many parameters a statement may have; 0: single rows are better
     """
 
-    def __init__(self, table: str, columns: tuple[str, ...], conflict: str, paramstyle: str) -> None:
-        row = f"({', '.join(['?' if paramstyle == 'qmark' else '%s'] * len(columns))})"
+    def __init__(self, table: str, columns: tuple[str, ...], conflict: str, mark: str, parameters: int) -> None:
+        row = f"({', '.join([mark] * len(columns))})"
         head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES"
         self._width = len(columns)
         self._one = f"{head} {row} {conflict}"
-        self._many = f"{head} {', '.join([row] * _CHUNK)} {conflict}"
-
-    def run_chunks(self, connection: Connection, values: list[Any]) -> list[Any]:
-        """Inserts as many times _CHUNK rows as there are and returns the values of the rest."""
-        size = self._width * _CHUNK
-        whole = len(values) - len(values) % size
-        for start in range(0, whole, size):
-            connection.exec_driver_sql(self._many, tuple(values[start : start + size]))
-        return values[whole:]
+        sizes = sorted({min(rows, parameters // self._width) for rows in _CHUNKS} - {0}, reverse=True)
+        self._many = {size * self._width: f"{head} {', '.join([row] * size)} {conflict}" for size in sizes}
 
     def run(self, connection: Connection, values: list[Any]) -> None:
         """Inserts all rows."""
-        rest = self.run_chunks(connection, values)
-        if rest:
-            rows = [tuple(rest[start : start + self._width]) for start in range(0, len(rest), self._width)]
+        done = 0
+        for size, statement in self._many.items():
+            while len(values) - done >= size:
+                connection.exec_driver_sql(statement, tuple(values[done : done + size]))
+                done += size
+        if done < len(values):
+            rows = [tuple(values[start : start + self._width]) for start in range(done, len(values), self._width)]
             connection.exec_driver_sql(self._one, rows)
 
 
 class Inserts:
-    """How calls get into one kind of database. Writing the same call again changes nothing."""
+    """How calls get into the database behind a connection. Writing the same call again changes nothing."""
 
-    def __init__(self, paramstyle: str) -> None:
+    def __init__(self, connection: Connection) -> None:
+        if connection.dialect.name == "sqlite":
+            driver: Any = connection.connection.dbapi_connection
+            how = ("?", driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER))
+        else:
+            # psycopg sends many single rows in one go, but takes a statement with thousands of parameters apart anew
+            # every time.
+            how = ("%s", 0)
         update = ", ".join(f"{column} = excluded.{column}" for column in CALL_COLUMNS[1:])
-        again = f"ON CONFLICT (id) DO UPDATE SET {update}"
-        self._calls = _Insert("llm_calls", CALL_COLUMNS, again, paramstyle)
-        again = "ON CONFLICT (call_id, number) DO NOTHING"
-        self._attempts = _Insert("llm_attempts", ATTEMPT_COLUMNS, again, paramstyle)
+        self._calls = _Insert("llm_calls", CALL_COLUMNS, f"ON CONFLICT (id) DO UPDATE SET {update}", *how)
+        self._attempts = _Insert("llm_attempts", ATTEMPT_COLUMNS, "ON CONFLICT (call_id, number) DO NOTHING", *how)
 
     def write(self, connection: Connection, batch: list[CallRecord]) -> tuple[int, Exception | None]:
         """Writes calls in one transaction. If that is refused because of some row, one transaction per call: first as
@@ -89,15 +94,12 @@ class Inserts:
         return None
 
     def _run(self, connection: Connection, batch: list[CallRecord], repair: bool) -> None:
+        calls: list[Any] = []
         attempts: list[Any] = []
-        for start in range(0, len(batch), _CHUNK):
-            calls: list[Any] = []
-            for record in batch[start : start + _CHUNK]:
-                calls += call_row(record)
-                add_attempt_rows(attempts, record)
-            self._calls.run(connection, repaired(CALL_COLUMNS, calls) if repair else calls)
-            if not repair:
-                attempts = self._attempts.run_chunks(connection, attempts)
+        for record in batch:
+            calls += call_row(record)
+            add_attempt_rows(attempts, record)
+        self._calls.run(connection, repaired(CALL_COLUMNS, calls) if repair else calls)
         self._attempts.run(connection, repaired(ATTEMPT_COLUMNS, attempts) if repair else attempts)
 
 
@@ -111,7 +113,7 @@ def _is_about_a_row(error: Exception, connection: Connection) -> bool:
         return True
     if connection.dialect.name == "sqlite":
         return isinstance(error, exc.InterfaceError | exc.ProgrammingError)  # a type that cannot be bound
-    # Without a code it comes from the driver, which cannot adapt a type; then there are values of another type than
-    # their column, and the same call twice in one statement.
+    # Without a code it comes from the driver, which cannot adapt a type; 42804 is a value of another type than its
+    # column.
     code = getattr(error.orig, "sqlstate", None) if isinstance(error, exc.DBAPIError) else ""
-    return isinstance(error, exc.ProgrammingError) and code in (None, "42804", "21000")
+    return isinstance(error, exc.ProgrammingError) and code in (None, "42804")

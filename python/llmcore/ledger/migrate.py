@@ -1,4 +1,4 @@
-"""Explicit migration of a ledger: what ``llmcore db upgrade`` does.
+"""Explicit migration of a ledger.
 
 SQLite files are migrated whenever they are opened; other databases only here, because changing a shared database is
 their operator's decision.

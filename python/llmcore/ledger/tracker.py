@@ -19,9 +19,9 @@ class UsageTracker:
     """Records every finished call in the tables ``llm_calls`` and ``llm_attempts``.
 
     Making one is cheap: the database is opened by a background thread at the first record. SQLite files are made and
-    migrated when opened; other databases by ``llmcore db upgrade``. Thread-safe. After a fork the child starts with
-    nothing pending and connections of its own. Closed at exit if not before; forgetting a tracker lets its thread write
-    what is left and end.
+    migrated when opened; other databases by :func:`llmcore.ledger.migrate.upgrade`. Thread-safe. After a fork the child
+    starts with nothing pending and connections of its own. Closed at exit if not before; forgetting a tracker lets its
+    thread write what is left and end.
 
     :param url_or_engine: a database URL, the path of a SQLite file, or an engine of the host (whose settings stay as
         they are); None: ``LLMCORE_DATABASE_URL``, else ``llmcore.db`` in the working directory

@@ -359,7 +359,7 @@ class Writer:
             from llmcore.ledger.inserts import Inserts
 
             connection = self._connection = self.database.connect()
-            self._inserts = Inserts(connection.dialect.paramstyle)
+            self._inserts = Inserts(connection)
         rejected, error = self._inserts.write(connection, batch)
         if error is not None:
             _log.error("%d calls are not recorded because their rows are refused: %s", rejected, reason_of(error))
