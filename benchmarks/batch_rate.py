@@ -1,4 +1,4 @@
-"""`llmcore batch` as a whole, process start to exit: against a server that enforces a rate, and against one that does not.
+"""`llmcore batch` as a whole, process start to exit: against a server that enforces a rate, and against one without.
 
     python benchmarks/batch_rate.py [--requests 2000] [--cookbook PATH/TO/api_request_parallel_processor.py]
 
