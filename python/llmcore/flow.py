@@ -183,10 +183,9 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
         if shared or reply is None:
             body = finish.payload or b""
             decoded = runtime.provider(finish.provider).decode(200, _NO_HEADERS, body) if body else None
-            if not isinstance(
-                decoded, Reply
-            ):  # only a provider whose decode() is not a function of its bytes gets here
-                raise LLMError(f"{finish.provider}: its stored answer cannot be decoded again", call_id=call.id)
+            if not isinstance(decoded, Reply):  # only where a provider's decode() is not a function of its bytes
+                told = f"{finish.provider}: its stored answer cannot be decoded again"
+                raise _fail(runtime, call, finish, Outcome.SERVER_ERROR, told)
             reply = decoded
         fallback = finish.fallback
         status = _CACHED if shared else _FALLBACK if fallback else _SUCCESS
@@ -212,20 +211,37 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
         )
         _record(runtime, call, finish, status, reply, None)
         return answer
+    failure = call.failure
+    if failure is not None and failure.outcome is not finish.outcome:
+        failure = None  # of an earlier attempt: not what the call ends with
+    hint = finish.retry_hint / 1e9 if finish.retry_hint else None
+    raise _fail(runtime, call, finish, finish.outcome, explain(finish, failure), failure, hint)
+
+
+def _fail(
+    runtime: Host,
+    call: Call,
+    finish: Finish,
+    outcome: Outcome,
+    message: str,
+    failure: Failure | None = None,
+    retry_after: float | None = None,
+) -> LLMError:
+    """The exception of a call that has no answer, after it was recorded and told."""
     error = error_for(
-        finish.outcome,
-        explain(finish, call.failure),
+        outcome,
+        message,
         call_id=call.id,
         provider=finish.provider,
         model=finish.model,
         attempts=finish.attempts,
-        failure=call.failure,
-        retry_after=finish.retry_hint / 1e9 if finish.retry_hint else None,
+        failure=failure,
+        retry_after=retry_after,
     )
-    _record(runtime, call, finish, _STATUS.get(finish.outcome, LLMCallStatusEnum.ERROR), None, error)
+    _record(runtime, call, finish, _STATUS.get(outcome, LLMCallStatusEnum.ERROR), None, error)
     if call.observers.on_error is not None:
         tell(call.observers.on_error, error)
-    raise error
+    return error
 
 
 _STATUS: Final = {
@@ -268,7 +284,7 @@ def _record(
         finish.first_token,
         call.attempts,
         None if reply is None else reply.finish_reason,
-        None if error is None else (error.code or finish.outcome.name.lower()),
+        None if error is None else (error.code or (error.outcome or finish.outcome).name.lower()),
         None if error is None else error.message,
         finish.fallback,
         source is Source.CACHE or source is Source.JOINED,
@@ -292,9 +308,10 @@ def _record_unfinished(runtime: Host, call: Call) -> None:
         if isinstance(action, AttemptRecord):
             call.attempts.append(action)
         elif isinstance(action, Finish):
+            # The engine may have finished it otherwise, just before: its caller has not seen that.
             cancelled = error_for(
                 Outcome.CANCELLED,
-                explain(action, None),
+                f"{action.provider}/{action.model}: cancelled",
                 call_id=call.id,
                 provider=action.provider,
                 model=action.model,
