@@ -163,6 +163,21 @@ def test_a_new_tracker_waits_for_a_locked_database_too(path: Path) -> None:
     assert count(path) == 1
 
 
+def test_close_waits_until_a_database_is_no_longer_locked(path: Path) -> None:
+    tracker = UsageTracker(str(path))
+    tracker.check()
+    with locked(path) as let_go:
+        tracker.record(call())
+        closing_thread = threading.Thread(target=tracker.close, args=(30,))
+        closing_thread.start()
+        wait_for(tracker, lambda stats: stats.errors > 0)
+        let_go()
+        closing_thread.join(60)
+
+    assert (tracker.stats().written, tracker.stats().dropped) == (1, 0)
+    assert count(path) == 1
+
+
 def test_close_waits_for_a_locked_database_but_not_for_ever(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tracker = UsageTracker(str(path))
     tracker.check()
@@ -435,6 +450,29 @@ def test_children_forked_in_the_middle_of_writing_never_hang(path: Path, kind: s
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_never_uses_a_connection_that_the_pool_of_a_host_inherited(path: Path) -> None:
+    source = """
+        import os, sys
+        from ledger.making import call
+        from llmcore import UsageTracker
+        from sqlalchemy import create_engine
+        engine = create_engine("sqlite:///" + sys.argv[1])
+        engine.connect().close()
+        assert engine.pool.checkedin() == 1
+        tracker = UsageTracker(engine)
+        if os.fork() == 0:
+            empty = engine.pool.checkedin() == 0
+            tracker.record(call())
+            tracker.close()
+            os._exit(not empty)
+        assert os.wait()[1] == 0
+        assert engine.pool.checkedin() == 1
+    """
+    run_python(source, path)
+    assert count(path) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_tracker_closed_before_a_fork_stays_closed_in_the_child(path: Path) -> None:
     source = """
         import os, sys
@@ -492,6 +530,24 @@ def test_calls_recorded_while_another_thread_closes_are_written_or_counted(path:
         stats = tracker.stats()
         assert (stats.written + stats.dropped, stats.pending) == (2001, 0)
         assert count(path) - before == stats.written - 1
+
+
+def test_what_is_recorded_when_no_thread_can_start_is_written_by_close(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:  # as at the end of the interpreter
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    tracker = UsageTracker(str(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        tracker.record(call())
+        tracker.record(call())
+        assert not tracker.flush(timeout=1)
+        tracker.close()
+
+    assert (tracker.stats().written, tracker.stats().pending) == (2, 0)
+    assert count(path) == 2
 
 
 def test_a_call_recorded_at_the_very_end_of_the_interpreter_is_not_an_error(path: Path) -> None:
