@@ -159,6 +159,7 @@ class Engine::Impl {
   // engine_settlement.cpp
   Call* in_flight(AttemptId attempt);
   void tell_provider(const Call& call, Outcome outcome);
+  [[nodiscard]] bool cut_short(const Call& call, Outcome outcome) const;
   void streaming(const Streaming& input);
   void replied(const Replied& input);
   void failed(const Failed& input);

@@ -25,7 +25,7 @@ void Engine::Impl::tell_provider(const Call& call, Outcome outcome) {
   if (call.lane == nullptr) return;
   Provider& provider = *call.lane->provider;
   const Health before = provider.recovery.stats().health;
-  if (outcome == Outcome::cancelled) {
+  if (outcome == Outcome::cancelled || cut_short(call, outcome)) {
     provider.recovery.abandoned(call.probe);
   } else if (counts_against_health(outcome)) {
     provider.recovery.failed(call.probe, now_);
@@ -34,6 +34,14 @@ void Engine::Impl::tell_provider(const Call& call, Outcome outcome) {
   }
   // Only a change of health can set free, or send elsewhere, what waits in the provider's other lanes.
   if (call.probe || provider.recovery.stats().health != before) touch_all(provider);
+}
+
+// Whether the call's deadline ended an attempt that had less than half of the time it would have had without waiting. That says
+// something about the queue and nothing about the provider: a crowd of impatient calls must not open the breaker of one that is well.
+bool Engine::Impl::cut_short(const Call& call, Outcome outcome) const {
+  if (outcome != Outcome::timeout || now_ < call.deadline_at) return false;
+  const Duration patience = call.submit.deadline > 0 ? call.submit.deadline : config_.deadline;
+  return now_ - call.sent_at < std::min(patience, config_.attempt_timeout) / 2;
 }
 
 void Engine::Impl::streaming(const Streaming& input) {

@@ -371,6 +371,37 @@ TEST(EngineBreaker, IsNotOpenedByAnswersThatOnlySayNo) {
   EXPECT_EQ(bench.recovery("alpha").health, Health::healthy);
 }
 
+TEST(EngineBreaker, IsNotOpenedByCallsThatWaitedForMostOfTheirTime) {
+  Config config = open_config();
+  config.limits.max_in_flight = 1;
+  Bench bench(config);
+  for (int i = 0; i < 5; ++i) {
+    const CallId slow = bench.submit(call_to({"alpha"}));
+    const CallId late = bench.submit(with_deadline(call_to({"alpha"}), 10 * kSecond));
+    bench.pass(6 * kSecond);
+    bench.reply(slow);
+    ASSERT_TRUE(bench.in_flight(late));
+    bench.pass(4 * kSecond);
+    ASSERT_EQ(bench.outcome(late), Outcome::timeout);
+  }
+  EXPECT_EQ(bench.recovery("alpha").errors, 0);
+}
+
+TEST(EngineBreaker, IsOpenedByCallsThatHadTheirTime) {
+  Config config = open_config();
+  config.limits.max_in_flight = 1;
+  Bench bench(config);
+  for (int i = 0; i < 3; ++i) {
+    const CallId before = bench.submit(call_to({"alpha"}));
+    const CallId call = bench.submit(with_deadline(call_to({"alpha"}), 10 * kSecond));
+    bench.pass(5 * kSecond);
+    bench.cancel(before);
+    bench.pass(5 * kSecond);
+    ASSERT_EQ(bench.outcome(call), Outcome::timeout);
+  }
+  EXPECT_EQ(bench.recovery("alpha").health, Health::degraded);
+}
+
 TEST(EngineBreaker, StandsForAllTenantsOfAProvider) {
   Bench bench;
   bench.break_down("alpha", "one");

@@ -379,7 +379,11 @@ void WatchedEngine::close(Call& call, Outcome outcome, const Usage& usage) {
   lane.tokens.leak(now_);
   // What is used beyond the reservation is left out: the engine takes it unless the provider has counted it already.
   lane.tokens.add(-std::max<std::int64_t>(reserved - used, 0));
-  judge(target, attempt.id, outcome);
+  // A call that waited for most of its time, and then ran out of it, says nothing about the provider.
+  const Duration patience = call.submit.deadline > 0 ? call.submit.deadline : config_.deadline;
+  const bool cut_short = outcome == Outcome::timeout && now_ >= call.deadline_at &&
+                         now_ - attempt.sent_at < std::min(patience, config_.attempt_timeout) / 2;
+  judge(target, attempt.id, cut_short ? Outcome::cancelled : outcome);
 }
 
 // The breaker, as the design describes it.
