@@ -28,6 +28,7 @@ set(LLMCORE_TEST_SOURCES
     scenario_test.cpp
     simulator_test.cpp
     token_tracker_test.cpp
+    trace_test.cpp
     types_test.cpp
     version_test.cpp)
 list(TRANSFORM LLMCORE_TEST_SOURCES PREPEND tests/cpp/)

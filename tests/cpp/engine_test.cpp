@@ -16,9 +16,13 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #define LLMCORE_TEST_ASAN 1
+#elif defined(__SANITIZE_THREAD__)
+#define LLMCORE_TEST_TSAN 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define LLMCORE_TEST_ASAN 1
+#elif __has_feature(thread_sanitizer)
+#define LLMCORE_TEST_TSAN 1
 #endif
 #endif
 #if defined(LLMCORE_TEST_ASAN)
@@ -593,9 +597,10 @@ TEST(EngineMemory, StaysFlatOverAMillionCalls) {
   config.limits.minute_burst = true;
   config.cache.max_entries = 100;
   config.max_lanes = 64;
-  config.budgets = {BudgetRule{"tenant=*", Period::hour, kNever, {50}}, BudgetRule{"global", Period::total, kNever, {50}}};
+  config.budgets = {BudgetRule{"tenant=*", Period::hour, kNever, {50}},
+                    BudgetRule{"global", Period::total, kNever, {50}}};
   Engine engine(config);
-#if defined(LLMCORE_TEST_ASAN)
+#if defined(LLMCORE_TEST_ASAN) || defined(LLMCORE_TEST_TSAN)
   constexpr int kCalls = 50'000;
 #else
   constexpr int kCalls = 1'000'000;
