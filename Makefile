@@ -39,4 +39,4 @@ bench: ## the benchmarks, with their results on the terminal
 	@tools/bench.sh
 
 clean: ## remove everything that was built or installed here
-	rm -rf build dist .venv demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist .venv demo-out .mypy_cache .pytest_cache .ruff_cache .hypothesis benchmarks/.venv-peers
