@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -180,7 +180,7 @@ class Database:
 
         :raises LedgerError: there is no ledger, or it cannot be read
         """
-        if self._path is not None and not self._path.exists():
+        if self._missing():
             raise LedgerError(f"there is no ledger at {self.location} yet: the first recorded call makes it; {_REMEDY}")
         with self._connecting() as connection:
             if connection.dialect.name == "sqlite":
@@ -196,7 +196,7 @@ class Database:
         """
         from llmcore.ledger.revisions import current
 
-        if self._path is not None and not self._path.exists():
+        if self._missing():
             return None
         with self._connecting() as connection:
             found = current(connection)
@@ -217,6 +217,12 @@ class Database:
             reached = current(connection)
             connection.close()
             return reached
+
+    def _missing(self) -> bool:
+        try:
+            return self._path is not None and not self._path.exists()
+        except OSError:  # a folder that this user must not look into: opening the file says so better
+            return False
 
     def _prepare_sqlite(self, connection: "Connection") -> None:
         from llmcore.ledger.revisions import begin_writing
@@ -254,9 +260,7 @@ class Database:
         connection.rollback()
         if found != HEAD:
             has = "has no ledger" if found is None else f"has the ledger's tables at revision {found}, not {HEAD}"
-            raise LedgerError(
-                f"the database {self.location} {has}: call llmcore.ledger.migrate.upgrade(url) once, {_REMEDY}"
-            )
+            raise LedgerError(f"the database {self.location} {has}: call llmcore.ledger.upgrade(url) once, {_REMEDY}")
 
     def _file_now(self) -> tuple[int, int] | None:
         try:
@@ -315,8 +319,9 @@ class Database:
         path = self._path
         if path is None:
             return "allow writing"
-        if path.is_dir():
-            return "it is a folder, so name a file in it"
-        if not path.parent.exists():
-            return f"make the folder {path.parent}"
+        with suppress(OSError):
+            if path.is_dir():
+                return "it is a folder, so name a file in it"
+            if not path.parent.exists():
+                return f"make the folder {path.parent}"
         return f"allow this user to write to the file and to the folder {path.parent}"

@@ -6,7 +6,8 @@ import weakref
 from typing import TYPE_CHECKING, ClassVar
 
 from llmcore.ledger.database import Database
-from llmcore.ledger.writer import CLOSE_SECONDS, TrackerStats, Writer
+from llmcore.ledger.processes import CLOSE_SECONDS
+from llmcore.ledger.writer import TrackerStats, Writer
 from llmcore.types import CallRecord
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class UsageTracker:
     """Records every finished call in the tables ``llm_calls`` and ``llm_attempts``.
 
     Making one is cheap: the database is opened by a background thread at the first record. SQLite files are made and
-    migrated when opened; other databases by :func:`llmcore.ledger.migrate.upgrade`. Thread-safe. After a fork the child
+    migrated when opened; other databases by :func:`llmcore.ledger.upgrade`. Thread-safe. After a fork the child
     starts with nothing pending and connections of its own. Closed at exit if not before; forgetting a tracker lets its
     thread write what is left and end.
 
@@ -37,7 +38,7 @@ class UsageTracker:
             raise ValueError(f"max_pending must be at least 1, not {max_pending}")
         self._writer = Writer(Database(url_or_engine), max_pending)
         self._queue = self._writer.queue
-        # At exit the writer's module closes all there are.
+        # At exit all there are are closed.
         weakref.finalize(self, self._writer.retire, CLOSE_SECONDS).atexit = False
 
     @classmethod

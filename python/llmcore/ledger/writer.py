@@ -10,19 +10,16 @@ A database that fails delays nobody. What cannot be written yet waits in memory 
 records are dropped and counted: one gap, from when the memory was full until the database was back.
 """
 
-import atexit
 import logging
-import os
-import sys
 import threading
 import time
-import weakref
 from collections import deque
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from llmcore.ledger.database import Database, is_locked, reason_of
+from llmcore.ledger.processes import close_at_exit_of_worker, register
 from llmcore.types import CallRecord
 
 if TYPE_CHECKING:
@@ -30,10 +27,7 @@ if TYPE_CHECKING:
 
     from llmcore.ledger.inserts import Inserts
 
-__all__ = ["CLOSE_SECONDS", "TrackerStats", "Writer"]
-
-#: how long closing waits for a database that is locked or slow
-CLOSE_SECONDS = 10.0
+__all__ = ["TrackerStats", "Writer"]
 
 _log = logging.getLogger("llmcore.ledger")
 
@@ -83,12 +77,10 @@ class Writer:
         self._max_pending = max_pending
         self._enough = min(_GATHER_RECORDS, max_pending)
         self._closed = False
-        # Of close(), which works for one thread at a time.
-        self._ending = threading.Lock()
-        self._start_anew()
-        _writers.add(self)
+        self._begin()
+        register(self)
 
-    def _start_anew(self) -> None:
+    def _begin(self) -> None:
         self.queue.clear()
         self._batch: list[CallRecord] = []
         # How long the queue may be: with the batch, what may be pending.
@@ -96,6 +88,8 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._state = threading.Condition()
+        # Of close(), which works for one thread at a time.
+        self._ending = threading.Lock()
         # Held while in the database, whose library must not be forked in the middle of its work.
         self._io = threading.Lock()
         self._connection: Connection | None = None
@@ -131,7 +125,7 @@ class Writer:
                 except RuntimeError:  # the interpreter is ending; close() writes what is left
                     return False
                 self._thread = thread
-                _close_at_exit_of_worker()
+                close_at_exit_of_worker()
         return True
 
     def _drop_newest(self) -> None:
@@ -368,62 +362,15 @@ class Writer:
     # --- fork ---------------------------------------------------------------------------------------------------------
 
     def hold(self) -> bool:
-        """Before a fork: keeps the thread out of the database. False: it is in there and waits for somebody."""
         return self._io.acquire(timeout=_FORK_WAIT_SECONDS)
 
     def let_go(self) -> None:
-        """After a fork, in the parent."""
         self._io.release()
 
-    def start_anew_in_child(self) -> None:
-        """After a fork, in the child: what is pending is the parent's, and so are the connections, which must not even
-        be closed here.
-        """
-        _inherited.append((self._connection, self.database.after_fork()))
+    def start_anew(self) -> Any:
+        inherited = (self._connection, self.database.after_fork())
         if self._closing_until is not None:
             self._closed = True
-        self._ending = threading.Lock()
-        self._start_anew()
+        self._begin()
         self.alarm = -1 if self._closed else 0
-
-
-_writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
-_inherited: list[Any] = []
-_held: dict[int, list[Writer]] = {}
-_told: set[int] = set()
-
-
-def _close_all() -> None:
-    writers = list(_writers)
-    for writer in writers:
-        writer.retire(CLOSE_SECONDS)
-    for writer in writers:
-        writer.close(CLOSE_SECONDS)
-
-
-def _close_at_exit_of_worker() -> None:
-    """Processes of multiprocessing leave without atexit; they have a registry of their own."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None and os.getpid() not in _told:
-        _told.add(os.getpid())
-        util.Finalize(None, _close_all, exitpriority=0)
-
-
-def _before_fork() -> None:
-    _held[threading.get_ident()] = [writer for writer in list(_writers) if writer.hold()]
-
-
-def _after_fork_in_parent() -> None:
-    for writer in _held.pop(threading.get_ident(), []):
-        writer.let_go()
-
-
-def _after_fork_in_child() -> None:
-    _held.clear()
-    for writer in list(_writers):
-        writer.start_anew_in_child()
-
-
-atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+        return inherited

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 
 from ledger.making import ask, call, count, run_python, start_python
 from llmcore.errors import LedgerError
-from llmcore.ledger import migrate, models, revisions
+from llmcore.ledger import current_revision, downgrade, models, revisions, upgrade
 from llmcore.ledger.database import Database
 from llmcore.ledger.tracker import UsageTracker
 
@@ -34,7 +34,7 @@ def schema_of(path: Path) -> dict[str, str]:
 
 
 def test_the_newest_migration_leaves_the_tables_that_models_describes(path: Path, tmp_path: Path) -> None:
-    migrate.upgrade(str(path))
+    upgrade(str(path))
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         ours = {"include_name": lambda name, kind, _: kind != "table" or name.startswith("llm_")}
@@ -57,20 +57,20 @@ def test_head_names_the_newest_migration() -> None:
 
 
 def test_upgrade_downgrade_and_upgrade_again(path: Path) -> None:
-    assert migrate.current(str(path)) is None
+    assert current_revision(str(path)) is None
     assert not path.exists()
-    assert migrate.upgrade(str(path)) == revisions.HEAD
-    assert migrate.upgrade(str(path)) == revisions.HEAD
-    assert migrate.current(str(path)) == revisions.HEAD
-    assert migrate.downgrade(str(path), "base") is None
+    assert upgrade(str(path)) == revisions.HEAD
+    assert upgrade(str(path)) == revisions.HEAD
+    assert current_revision(str(path)) == revisions.HEAD
+    assert downgrade(str(path), "base") is None
     assert schema_of(path) == {}
-    assert migrate.upgrade(str(path)) == revisions.HEAD
+    assert upgrade(str(path)) == revisions.HEAD
     assert count(path) == 0
 
 
 def test_an_unknown_revision_is_refused(path: Path) -> None:
     with pytest.raises(LedgerError, match="9999"):
-        migrate.upgrade(str(path), "9999")
+        upgrade(str(path), "9999")
 
 
 WRONG = {
@@ -147,7 +147,7 @@ def test_the_ledger_lives_in_a_database_of_a_host_beside_its_own_migrations(path
     tracker = UsageTracker(str(path))
     tracker.record(call())
     tracker.close()
-    assert migrate.downgrade(str(path), "base") is None
+    assert downgrade(str(path), "base") is None
 
     assert ask(path, "SELECT * FROM alembic_version") == [("host-7",)]
     assert ask(path, "SELECT * FROM games") == [("g1",)]
@@ -168,13 +168,13 @@ def test_a_migration_that_fails_half_way_leaves_nothing(path: Path) -> None:
         database.execute("CREATE TABLE llm_attempts (id INTEGER PRIMARY KEY)")
 
     with pytest.raises(LedgerError, match="llm_attempts already exists"):
-        migrate.upgrade(str(path))
+        upgrade(str(path))
 
     assert ask(path, "SELECT name FROM sqlite_master") == [("llm_attempts",)]
 
 
 def test_a_ledger_of_a_newer_version_is_refused(path: Path) -> None:
-    migrate.upgrade(str(path))
+    upgrade(str(path))
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"UPDATE {revisions.VERSION_TABLE} SET version_num = '9999'")
         database.commit()
@@ -184,7 +184,7 @@ def test_a_ledger_of_a_newer_version_is_refused(path: Path) -> None:
 
 
 def test_an_up_to_date_database_is_opened_without_alembic(path: Path) -> None:
-    migrate.upgrade(str(path))
+    upgrade(str(path))
 
     probe = """
         import sys

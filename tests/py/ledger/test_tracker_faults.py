@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -322,21 +323,18 @@ AS_NOBODY = """
 """
 
 
-@pytest.mark.parametrize("what", ["folder", "file"])
-def test_a_folder_or_file_that_must_not_be_written_is_told(tmp_path: Path, what: str) -> None:
-    folder = tmp_path / "ledger"
-    folder.mkdir()
-    path = folder / "calls.db"
-    if what == "file":
-        UsageTracker(str(path)).check()
-        path.chmod(0o444)
-    folder.chmod(0o555)
-    for parent in folder.parents[:-1]:
-        if parent.stat().st_uid == os.getuid():
-            parent.chmod(parent.stat().st_mode | 0o111)
-    try:
+@pytest.mark.parametrize("what", ["folder", "file", "path"])
+def test_a_folder_or_file_that_must_not_be_written_is_told(what: str) -> None:
+    with TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name) / "ledger"
+        folder.mkdir()
+        path = folder / "calls.db"
+        if what == "file":
+            UsageTracker(str(path)).check()
+            path.chmod(0o444)
+        folder.chmod(0o555 if what != "path" else 0o000)
+        folder.parent.chmod(0o755)
         out = run_python(AS_NOBODY, path)
-    finally:
         folder.chmod(0o755)
     assert (
         f"the ledger {path} cannot be written: allow this user to write to the file and to the folder {folder}" in out
