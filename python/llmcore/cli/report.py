@@ -81,7 +81,9 @@ def render(report: "Report") -> str:
         f"tokens    {total.input_tokens:,} in ({total.cached_tokens:,} from the provider's cache), "
         f"{total.output_tokens:,} out ({total.reasoning_tokens:,} of them reasoning)"
     )
-    unknown = f", and {total.unknown_cost_calls:,} calls of unknown cost" if total.unknown_cost_calls else ""
+    unknown = (
+        f", and an unknown amount for {total.unknown_cost_calls:,} of the calls" if total.unknown_cost_calls else ""
+    )
     lines.append(f"cost      {dollars(total.cost_nano_usd)}{unknown}")
     lines.append(f"saved     {dollars(total.saved_nano_usd)} by the cache and by coalescing")
     latency = total.latency

@@ -117,6 +117,8 @@ def test_blank_lines_are_no_requests() -> None:
         (line(body=body(max_tokens=1.5)), "wrong_type", "body.max_tokens must be an integer, but it is a number"),
         (line(body=body(tools={})), "wrong_type", "body.tools must be an array, but it is an object"),
         (line(body=body(stream=True)), "unsupported", "not streamed"),
+        (line(body=body(metadata={"a": "b"})), "unsupported", "body.metadata is not passed on"),
+        (line(body=body(priority="high")), "unsupported", "put it beside the body"),
         (line(priority="urgent"), "wrong_type", '"high", "medium" or "low"'),
         (line(priority=1), "wrong_type", '"high", "medium" or "low"'),
         (line(call_type=1), "wrong_type", "call_type must be a string"),

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from llmcore.providers.offline import OfflineProvider
+from llmcore.providers.registry import register_provider
+from llmcore.types import HttpRequest, LLMRequest
 from support.server import Answer, Enforcer, Request, ScriptedServer, chat_body, echo
 
 Run = Callable[..., Any]
@@ -325,6 +328,26 @@ def test_a_fallback_answers_what_the_provider_cannot(
     assert batch(requests(2), "--fallback", "openai/gpt-4o").code == 0
 
     assert {line["llmcore"]["status"] for line in results()} == {"fallback"}
+
+
+def test_a_provider_that_breaks_over_one_request_costs_that_request(
+    run: Run, requests: Requests, results: Results
+) -> None:
+    class Brittle(OfflineProvider):
+        name = "brittle"
+
+        def encode(self, request: LLMRequest) -> HttpRequest:
+            if request.messages[-1]["content"] == "r1":
+                raise ZeroDivisionError
+            return super().encode(request)
+
+    register_provider("brittle", lambda settings: Brittle())
+
+    ran = run("batch", requests(3), "--provider", "brittle", "--model", "m", "--database", "none", "-o", "out.jsonl")
+
+    assert ran.code == 1
+    codes = {line["custom_id"]: (line["error"] or {}).get("code") for line in results()}
+    assert codes == {"r0": None, "r1": "internal_error", "r2": None}
 
 
 def test_the_input_may_come_through_a_pipe(batch: Run, requests: Requests, results: Results, tmp_path: Path) -> None:

@@ -161,6 +161,9 @@ _BODY: dict[str, tuple[type, ...]] = {
     "top_p": (float, int),
 }
 
+#: What means something to llmcore itself, and so is not taken for a parameter of the provider.
+_OURS = CONTEXT_FIELDS | {"cache", "call_type", "deadline", "json_format", "priority"}
+
 _PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 _IDS = CONTEXT_FIELDS - {"hand_number", "tags", "metadata"}
 
@@ -235,7 +238,10 @@ def _job(number: int, custom_id: str, item: dict[str, Any], model: str | None, d
         )
     for name, value in body.items():
         kinds = _BODY.get(name)
-        if kinds is not None and value is not None and type(value) not in kinds:
+        if kinds is None:
+            if name in _OURS:
+                raise _Wrong("unsupported", f"body.{name} is not passed on to providers; put it beside the body")
+        elif value is not None and type(value) not in kinds:
             raise _Wrong("wrong_type", f"body.{name} must be {_one_of(kinds)}, but it is {_KINDS[type(value)]}")
     if body.pop("stream", None):
         raise _Wrong("unsupported", "body.stream is true, but the answers of a batch are not streamed; leave it out")

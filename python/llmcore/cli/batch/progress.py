@@ -109,7 +109,7 @@ class Progress:
         if tally.retries:
             parts.append(f"{tally.retries:,} attempts failed")
         rate, bytes_per_second = self._rates()
-        parts.append(f"{rate:,.1f}/s")
+        parts.append(f"{rate:,.1f}/s" if rate >= 1 or not rate else f"{rate * 60:.1f}/min")
         parts.append(f"{compact(tally.tokens)} tokens")
         cost = dollars(tally.cost)
         parts.append(f"{cost} + {tally.unpriced:,} of unknown price" if tally.unpriced else cost)

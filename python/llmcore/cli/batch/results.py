@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from llmcore.cli.batch.lines import Malformed
-from llmcore.errors import LLMError
+from llmcore.errors import LLMBadRequestError, LLMError, LLMValidationError
 from llmcore.types import CallRecord, LLMResponse, Source, Usage
 
 __all__ = ["answer_line", "code_of", "failure_line", "malformed_line"]
@@ -143,8 +143,10 @@ def malformed_line(malformed: Malformed) -> bytes:
 
 
 def code_of(error: LLMError) -> str:
-    """``error.code`` of a line: the engine's outcome in lower case; bad_request for what never reached it."""
-    return "bad_request" if error.outcome is None else error.outcome.name.lower()
+    """``error.code`` of a line: the engine's outcome in lower case, or what stands for one where it was not asked."""
+    if error.outcome is not None:
+        return error.outcome.name.lower()
+    return "bad_request" if isinstance(error, LLMBadRequestError | LLMValidationError) else "internal_error"
 
 
 def _buckets(usage: Usage) -> dict[str, int]:

@@ -173,7 +173,8 @@ class Runner:
             response = await self._call(job)
         except LLMConfigError:
             raise
-        except LLMError as error:
+        except Exception as raised:
+            error = raised if isinstance(raised, LLMError) else _defect(raised)
             if error.outcome is Outcome.CANCELLED:
                 return  # by us: nothing to write, it is made again
             record = self._records.pop(error.call_id, None) if error.call_id else None
@@ -262,3 +263,8 @@ class Runner:
         finally:
             for number in caught:
                 loop.remove_signal_handler(number)
+
+
+def _defect(raised: Exception) -> LLMError:
+    """What no call may raise costs one line, not the run."""
+    return LLMError(f"llmcore met a {type(raised).__name__} inside itself; please report it with the request")
