@@ -22,7 +22,6 @@ set(LLMCORE_BINDING_SOURCES
     register_token_tracker.cpp
     register_types.cpp)
 list(TRANSFORM LLMCORE_BINDING_SOURCES PREPEND cpp/bindings/)
-llmcore_drop_missing(LLMCORE_BINDING_SOURCES)
 
 pybind11_add_module(_core MODULE ${LLMCORE_BINDING_SOURCES})
 llmcore_target(_core)

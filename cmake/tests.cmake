@@ -32,7 +32,6 @@ set(LLMCORE_TEST_SOURCES
     types_test.cpp
     version_test.cpp)
 list(TRANSFORM LLMCORE_TEST_SOURCES PREPEND tests/cpp/)
-llmcore_drop_missing(LLMCORE_TEST_SOURCES)
 
 # The engine's laws and the worlds to test them in: for the tests, and for as many seeds as one likes (make simulate).
 add_library(llmcore_simulation OBJECT tests/cpp/simulator.cpp tests/cpp/watched_engine.cpp)
@@ -88,3 +87,17 @@ else()
 endif()
 
 include(cmake/readme.cmake)
+
+# A file in no list would be read, formatted and never compiled.
+file(GLOB_RECURSE llmcore_unlisted RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS cpp/include/*.hpp cpp/src/*.cpp tests/cpp/*.cpp)
+list(FILTER llmcore_unlisted EXCLUDE REGEX "^tests/cpp/consumers/")
+foreach(target IN ITEMS llmcore_core llmcore_io llmcore_simulation llmcore_simulate llmcore_tests llmcore_impure)
+  foreach(property IN ITEMS SOURCES HEADER_SET)
+    get_target_property(llmcore_listed ${target} ${property})
+    list(TRANSFORM llmcore_listed REPLACE "^${PROJECT_SOURCE_DIR}/" "")
+    list(REMOVE_ITEM llmcore_unlisted ${llmcore_listed})
+  endforeach()
+endforeach()
+if(llmcore_unlisted)
+  message(FATAL_ERROR "in no list of CMakeLists.txt or cmake/tests.cmake: ${llmcore_unlisted}")
+endif()
