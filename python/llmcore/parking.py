@@ -60,8 +60,9 @@ class Parking:
         if earlier:
             if self._holder is not None:
                 self._holder.nudge()
-            for timer in self._loops.values():
-                timer.rearm()
+            for loop, timer in list(self._loops.items()):
+                if not timer.rearm():
+                    del self._loops[loop]
 
     # --- threads
     # ----------------------------------------------------------------------------------------------------------
@@ -71,15 +72,15 @@ class Parking:
         runtime = self._runtime
         lock = runtime.lock
         spot = _ThreadSpot()
-        with lock:
-            if call.mailbox:
-                return
-            call.wake = spot.nudge
-            self._threads[id(spot)] = spot
-            self._deadline = _or_far(runtime.next_deadline())
-            if self._holder is None:
-                self._holder = spot
         try:
+            with lock:
+                if call.mailbox:
+                    return
+                call.wake = spot.nudge
+                self._threads[id(spot)] = spot
+                self._deadline = _or_far(runtime.next_deadline())
+                if self._holder is None:
+                    self._holder = spot
             while True:
                 with lock:
                     if call.mailbox:
@@ -97,7 +98,7 @@ class Parking:
         finally:
             with lock:
                 call.wake = None
-                del self._threads[id(spot)]
+                self._threads.pop(id(spot), None)
                 if self._holder is spot:
                     self._holder = next(iter(self._threads.values()), None)
                     if self._holder is not None:
@@ -114,10 +115,13 @@ class Parking:
         home = threading.get_ident()
 
         def wake() -> None:
-            if threading.get_ident() == home:
-                _set(arrived)
-            else:
-                loop.call_soon_threadsafe(_set, arrived)
+            try:
+                if threading.get_ident() == home:
+                    _set(arrived)
+                else:
+                    loop.call_soon_threadsafe(_set, arrived)
+            except RuntimeError:  # the loop was closed under its tasks: nobody waits any more
+                pass
 
         with runtime.lock:
             if call.mailbox:
@@ -132,12 +136,19 @@ class Parking:
         try:
             await arrived
         finally:
-            with runtime.lock:
-                call.wake = None
-                timer.parked -= 1
-                if timer.parked == 0:
-                    timer.disarm()
-                    self._loops.pop(loop, None)
+            if loop.is_closed():
+                # The collector ends a task that was abandoned, at any moment: also while this thread has the lock.
+                self._loops.pop(loop, None)
+            else:
+                self._leave(call, loop, timer)
+
+    def _leave(self, call: Call, loop: asyncio.AbstractEventLoop, timer: "_LoopTimer") -> None:
+        with self._runtime.lock:
+            call.wake = None
+            timer.parked -= 1
+            if timer.parked == 0:
+                timer.disarm()
+                self._loops.pop(loop, None)
 
     def due(self) -> int:
         """The deadline the timers go by."""
@@ -203,13 +214,20 @@ class _LoopTimer:
         self._at = _FAR
         self.parked = 0
 
-    def rearm(self) -> None:
-        """Sets the timer to the parking's deadline if that is earlier than what it is set to. From any thread."""
+    def rearm(self) -> bool:
+        """Sets the timer to the parking's deadline if that is earlier than what it is set to. From any thread.
+
+        :return: False when the loop is closed
+        """
         if self._parking.due() < self._at and self._parking.clock_runs():
-            if threading.get_ident() == self._home:
-                self._arm()
-            else:
-                self._loop.call_soon_threadsafe(self._arm)
+            try:
+                if threading.get_ident() == self._home:
+                    self._arm()
+                else:
+                    self._loop.call_soon_threadsafe(self._arm)
+            except RuntimeError:
+                return False
+        return True
 
     def disarm(self) -> None:
         """Stops the timer."""

@@ -211,6 +211,8 @@ class Runtime:
 
     def cancel(self, call: Call) -> None:
         """Gives up a call, wherever it stands. Without effect on one that is over."""
+        if call.number not in self._calls:
+            return
         with self._lock:
             if call.number in self._calls:
                 self._engine.cancel(call.number, *self.clock.now())
