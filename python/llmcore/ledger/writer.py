@@ -63,16 +63,19 @@ class TrackerStats:
     last_error: str | None
 
 
+def _are(calls: int) -> str:
+    return "1 call is" if calls == 1 else f"{calls:,} calls are"
+
+
 class Writer:
     """The queue, the thread and the database of one tracker. Thread-safe.
 
     The tracker appends to :attr:`queue` and calls :meth:`attend` when the queue is then longer than :attr:`alarm`,
-    which says what the thread waits for: 0, anything; more, that many; -1, nothing any more.
+    which says what is waited for: 0, anything, even to drop it; more, that many.
     """
 
     def __init__(self, database: Database, max_pending: int) -> None:
         self.queue: deque[CallRecord] = deque()
-        self.alarm = 0
         self.database = database
         self._max_pending = max_pending
         self._enough = min(_GATHER_RECORDS, max_pending)
@@ -82,6 +85,7 @@ class Writer:
 
     def _begin(self) -> None:
         self.queue.clear()
+        self.alarm = 0
         self._batch: list[CallRecord] = []
         # How long the queue may be: with the batch, what may be pending.
         self._limit = self._max_pending
@@ -108,10 +112,15 @@ class Writer:
         if self._closed or len(self.queue) > self._limit:
             self._drop_newest()
             return
-        self.alarm = self._limit  # one ring is enough
+        self._disarm()  # one ring is enough
         if self._started():
             self._bell.put(None)
         else:
+            self.alarm = 0
+
+    def _disarm(self) -> None:
+        self.alarm = self._limit
+        if self._closed:  # by another thread just now: there is nobody left who would arm it again
             self.alarm = 0
 
     def _started(self) -> bool:
@@ -206,7 +215,7 @@ class Writer:
                 _log.error("the ledger %s still writes %d records and is left to it", self.database.location, left)
                 return
         self._closed = True
-        self.alarm = -1
+        self.alarm = 0
         if self.queue:  # recorded while the thread ended, or it could not be started
             self._run()
 
@@ -318,7 +327,7 @@ class Writer:
             self._dropped += lost
             self._behind_since = None
             self._state.notify_all()
-        _log.error("%d calls are not recorded because %s", lost, self._last_error)
+        _log.error("%s not recorded because %s", _are(lost), self._last_error)
 
     # --- in the database, with the io lock held -----------------------------------------------------------------------
 
@@ -356,7 +365,7 @@ class Writer:
             self._inserts = Inserts(connection)
         rejected, error = self._inserts.write(connection, batch)
         if error is not None:
-            _log.error("%d calls are not recorded because their rows are refused: %s", rejected, reason_of(error))
+            _log.error("%s not recorded, refused by the database: %s", _are(rejected), reason_of(error))
         return rejected
 
     # --- fork ---------------------------------------------------------------------------------------------------------
@@ -372,5 +381,4 @@ class Writer:
         if self._closing_until is not None:
             self._closed = True
         self._begin()
-        self.alarm = -1 if self._closed else 0
         return inherited

@@ -183,7 +183,7 @@ def test_a_row_that_the_database_refuses_costs_only_itself(path: Path, caplog: p
     stats = tracker.stats()
     assert (stats.written, stats.rejected, stats.dropped, stats.pending) == (599, 1, 0, 0)
     assert count(path) == 599
-    assert "1 calls are not recorded because their rows are refused: CHECK constraint failed" in caplog.text
+    assert "1 call is not recorded, refused by the database: CHECK constraint failed" in caplog.text
 
 
 def test_values_that_a_driver_cannot_take_are_recorded_as_near_as_can_be(path: Path) -> None:

@@ -187,7 +187,7 @@ def test_close_waits_for_a_locked_database_but_not_for_ever(path: Path, caplog: 
         tracker.close(timeout=0.2)
 
     assert (tracker.stats().dropped, tracker.stats().pending) == (1, 0)
-    assert "1 calls are not recorded because" in caplog.text
+    assert "1 call is not recorded because" in caplog.text
     assert count(path) == 0
 
 
@@ -298,7 +298,7 @@ def test_a_ledger_that_fails_does_not_keep_a_process_from_ending(tmp_path: Path)
     with start_python(source, tmp_path / "missing" / "calls.db") as process:
         _, err = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "1 calls are not recorded because the ledger" in err
+    assert "1 call is not recorded because the ledger" in err
     assert "Traceback" not in err
 
 
