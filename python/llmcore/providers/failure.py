@@ -74,7 +74,7 @@ def failure_of(status: int, headers: Mapping[str, str], body: bytes, *, key: str
         error: Any = parse(body)
     except ValueError:
         error = None
-        text = _of_text(body)
+        text = _of_text(body, status)
     else:
         text = ""
     return failure_of_error(status, headers, error, text, key=key, now=now)
@@ -192,11 +192,13 @@ def _told_by_parts(part: dict[str, Any]) -> str:
     return ""
 
 
-def _of_text(body: bytes) -> str:
+def _of_text(body: bytes, status: int) -> str:
     text = body[:_LONGEST_LOOKED_AT].decode("utf-8", "replace").strip()
     if text[:1] == "<":
         title = _TITLE.search(text)
         return f"an HTML page, not JSON: {html.unescape(title[1]).strip()}" if title else "an HTML page, not JSON"
+    if status < 400 and text:  # what a model said, cut or garbled, which is not ours to show
+        return "the answer is not JSON, or was cut"
     return text
 
 

@@ -42,6 +42,7 @@ It serves until its standard input ends. Requests need a Content-Length (chunked
 
 import argparse
 import asyncio
+import contextlib
 import json
 import socket
 import ssl as ssl_module
@@ -297,20 +298,29 @@ class _Connection(asyncio.Protocol):
         self._busy = False
         self._gone = False
         self._transport: asyncio.Transport
+        server._alive.add(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._number = self._server.connections
         self._server.connections += 1
-        self._server._open.add(transport)
+        if self._server._emptied is not None:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
-        self._server._open.discard(self._transport)
+        self._server._alive.discard(self)
+        if self._server._emptied is not None and not self._server._alive:
+            self._server._emptied.set()
         if self._busy:
             self._server.in_flight -= 1
             self._busy = False
+
+    def abort(self) -> None:
+        """Ends it, whatever is under way."""
+        if hasattr(self, "_transport"):
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -415,7 +425,8 @@ class ScriptedServer:
         self._ssl = ssl
         self._record = record
         self._script: deque[Answer] = deque()
-        self._open: set[asyncio.Transport] = set()
+        self._alive: set[_Connection] = set()
+        self._emptied: asyncio.Event | None = None  # of a server that is ending: no connection is left
         self._waiters: list[tuple[int, threading.Event]] = []
         self._thread = threading.Thread(target=self._run, name="scripted-server", daemon=True)
         self._ready = threading.Event()
@@ -445,8 +456,8 @@ class ScriptedServer:
         done = threading.Event()
 
         def drop() -> None:
-            for transport in list(self._open):
-                transport.abort()
+            for connection in list(self._alive):
+                connection.abort()
             self.loop.call_soon(done.set)
 
         self.loop.call_soon_threadsafe(drop)
@@ -505,6 +516,15 @@ class ScriptedServer:
             return self._script.popleft()
         return self.handler(request)
 
+    async def _hang_up(self) -> None:
+        """Closes every connection, those included that are being accepted at this moment."""
+        self._emptied = asyncio.Event()
+        for connection in list(self._alive):
+            connection.abort()
+        if self._alive:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), 5)
+
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
@@ -521,10 +541,7 @@ class ScriptedServer:
             self.loop.run_forever()
         finally:
             listener.close()
-            for transport in list(self._open):
-                transport.abort()
-            self.loop.run_until_complete(asyncio.sleep(0))
-            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.loop.run_until_complete(self._hang_up())
             self.loop.close()
 
 
