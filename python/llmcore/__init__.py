@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from llmcore._core import Usage as Usage
     from llmcore._core import __version__ as __version__
     from llmcore.aclient import AsyncLLMClient as AsyncLLMClient
+    from llmcore.call_context import context as context
     from llmcore.client import LLMClient as LLMClient
     from llmcore.config import Settings as Settings
-    from llmcore.context import context as context
     from llmcore.errors import BudgetExceededError as BudgetExceededError
     from llmcore.errors import LedgerError as LedgerError
     from llmcore.errors import LLMAuthError as LLMAuthError
@@ -124,7 +124,7 @@ _HOME = {
     "Usage": "_core",
     "UsageTracker": "ledger.tracker",
     "__version__": "_core",
-    "context": "context",
+    "context": "call_context",
     "create_provider": "providers.registry",
     "register_provider": "providers.registry",
 }

@@ -19,7 +19,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"_core"},
     {"types", "errors", "clock", "fingerprint", "interrupt"},
-    {"config", "config_sources", "config_values", "context", "estimate", "transport", "explain"},
+    {"config", "config_sources", "config_values", "call_context", "estimate", "transport", "explain"},
     {"pricing", "providers", "ledger"},
     {"call"},
     {"flow", "parking"},

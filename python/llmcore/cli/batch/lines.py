@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from llmcore.context import CONTEXT_FIELDS
+from llmcore.call_context import CONTEXT_FIELDS
 from llmcore.types import Message, Priority
 
 __all__ = ["MAX_LINE_BYTES", "Job", "LineReader", "Malformed", "TooLong", "parse"]
