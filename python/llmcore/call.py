@@ -53,3 +53,5 @@ class Call(msgspec.Struct):
     failure: Failure | None = None
     body: bytes = b""
     price_source: str | None = None
+    #: the ledger has it
+    recorded: bool = False

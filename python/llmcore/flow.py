@@ -297,6 +297,7 @@ def _record(
         record.started_at = call.attempts[0].started
     record.request_id = reply.request_id if reply is not None else (error.request_id if error is not None else None)
     runtime.sink.record(record)
+    call.recorded = True
     if call.observers.on_record is not None:
         tell(call.observers.on_record, record)
 

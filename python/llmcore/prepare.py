@@ -13,7 +13,7 @@ import msgspec
 
 from llmcore._core import AlertRecord, Target
 from llmcore.call import Call, Observers
-from llmcore.context import CONTEXT_FIELDS, resolve
+from llmcore.call_context import CONTEXT_FIELDS, resolve
 from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
 from llmcore.fingerprint import fingerprint
 from llmcore.flow import Step, call_flow
@@ -82,7 +82,7 @@ class View:
         :param tenant: whose calls these are: tenants share neither cached answers nor limits
         :param fallbacks: "provider" or "provider/model", tried in order when the first cannot answer
         :param on_record: told of every finished call
-        :param on_alert: told when a budget's threshold is reached, by any client of the runtime
+        :param on_alert: told when a budget's threshold is reached, by any client of the runtime, while this one lives
         :param on_error: told of every call that has no answer
         :raises LLMConfigError: a name is unknown, or something needed is missing
         """
@@ -97,7 +97,7 @@ class View:
         self.tenant = tenant
         self._observers = Observers(on_record, on_error)
         if on_alert is not None:
-            self.runtime.on_alert.append(on_alert)
+            self.runtime.watch_alerts(self, on_alert)
         chosen = self.runtime.settings
         if provider is None:
             provider = chosen.provider

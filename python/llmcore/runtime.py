@@ -13,6 +13,7 @@ holds the timer for all (:mod:`llmcore.parking`).
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import asdict
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 __all__ = ["NoLedger", "Recorder", "Runtime"]
 
 _NO_USAGE = Usage()
+#: How often, and after how many seconds each, close() looks whether the threads and tasks of cancelled calls have
+#: written them down. One that does not run any more never will.
+_MOST_LOOKS = 1000
+_BETWEEN_LOOKS = 0.001
 
 
 class NoLedger:
@@ -86,11 +91,10 @@ class Runtime:
         self.transport = transport if transport is not None else create_transport()
         self.estimator = TokenEstimator()
         self._config = self.settings.engine_config()
-        if self.settings.seed is None:
-            self._config.seed = int.from_bytes(os.urandom(8), "little")
         self._owns_sink = tracker is None
         self.sink: Sink = tracker if tracker is not None else _ledger_of(self.settings)
-        self.on_alert: list[Callable[[AlertRecord], None]] = []
+        self._alert_observers: weakref.WeakKeyDictionary[object, Callable[[AlertRecord], None]]
+        self._alert_observers = weakref.WeakKeyDictionary()
         self._recorder = recorder
         self._providers: dict[str, LLMProvider] = {}
         self._catalogue: Catalogue | None = None
@@ -99,7 +103,9 @@ class Runtime:
         _live.add(self)
 
     def _begin(self) -> None:
-        """What a process has of its own: an engine, its lock, and who waits."""
+        """What a process has of its own: an engine with its randomness, its lock, and who waits."""
+        if self.settings.seed is None:
+            self._config.seed = int.from_bytes(os.urandom(8), "little")
         self._engine = Engine(self._config)
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
@@ -264,9 +270,15 @@ class Runtime:
             return
         with self._lock:
             alerts, self._alerts = self._alerts, []
+            observers = list(self._alert_observers.values())
         for alert in alerts:
-            for observer in self.on_alert:
+            for observer in observers:
                 tell(observer, alert)
+
+    def watch_alerts(self, owner: object, observer: Callable[[AlertRecord], None]) -> None:
+        """Tells `observer` of every alert for as long as `owner` lives. One observer per owner."""
+        with self._lock:
+            self._alert_observers[owner] = observer
 
     @property
     def lock(self) -> threading.Lock:
@@ -290,29 +302,42 @@ class Runtime:
 
     def close(self) -> None:
         """Cancels what runs, writes what is recorded, closes connections. Calling it again does nothing."""
-        if self._stop():
-            self.transport.close()
-            if self._owns_sink:
-                self.sink.close()
+        cancelled = self._stop()
+        if cancelled is None:
+            return
+        self.transport.close()
+        if self._owns_sink:
+            self._close_sink(cancelled)
 
     async def aclose(self) -> None:
         """The same without blocking the event loop."""
         import asyncio
 
-        if self._stop():
-            await self.transport.aclose()
-            if self._owns_sink:
-                await asyncio.to_thread(self.sink.close)
+        cancelled = self._stop()
+        if cancelled is None:
+            return
+        await self.transport.aclose()
+        if self._owns_sink:
+            await asyncio.to_thread(self._close_sink, cancelled)
 
-    def _stop(self) -> bool:
+    def _close_sink(self, cancelled: list[Call]) -> None:
+        for _ in range(_MOST_LOOKS):
+            if all(call.recorded for call in cancelled):
+                break
+            time.sleep(_BETWEEN_LOOKS)
+        self.sink.close()
+
+    def _stop(self) -> list[Call] | None:
+        """Cancels every call that runs. None: that was done before."""
         with self._lock:
             if self._closed:
-                return False
+                return None
             self._closed = True
-            for number in list(self._calls):
-                self._engine.cancel(number, *self.clock.now())
+            cancelled = list(self._calls.values())
+            for call in cancelled:
+                self._engine.cancel(call.number, *self.clock.now())
             self._deliver()
-        return True
+        return cancelled
 
 
 def _ledger_of(settings: "Settings", *, shared: bool = False) -> Sink:
