@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from llmcore.call_context import CONTEXT_FIELDS
 from llmcore.cli.batch.lines import Job, parse
 from llmcore.cli.batch.output import FINAL_CODES
-from llmcore.context import CONTEXT_FIELDS
 
 ROOT = Path(__file__).parents[3]
 REQUESTS = ROOT / "examples" / "requests.jsonl"
