@@ -1,4 +1,6 @@
 // Statistics, the state hash, and the invariants in words.
+#include <algorithm>
+
 #include "engine_impl.hpp"
 
 namespace llmcore {
@@ -54,6 +56,7 @@ std::string Engine::Impl::check() const {
   std::int64_t following = 0;
   std::int64_t leading = 0;
   std::int64_t movable = 0;
+  std::int64_t probes = 0;
   for (const auto& [id, call] : calls_) {
     const std::string name = "call " + std::to_string(id);
     if (call.leads) ++leading;
@@ -68,6 +71,7 @@ std::string Engine::Impl::check() const {
         break;
       case State::in_flight:
         ++flying;
+        if (call.probe) ++probes;
         if (call.armed == kNever && call.deadline_at != kNever) return say(name + " is in flight without a deadline");
         break;
       case State::backing_off:
@@ -94,11 +98,13 @@ std::string Engine::Impl::check() const {
   if (leading != static_cast<std::int64_t>(flights_.size())) return say("leaders and flights differ");
 
   std::int64_t waiting = 0;
+  std::int64_t coming_back = 0;
   std::int64_t slots = 0;
   std::int64_t reserved_tokens = 0;
   for (const auto& [key, lane] : lanes_) {
     const RateLimiter::Stats limits = lane.limiter.stats();
     waiting += lane.queue.size();
+    coming_back += lane.backing_off;
     slots += limits.in_flight;
     reserved_tokens += limits.reserved_tokens;
     movable -= static_cast<std::int64_t>(lane.movable.size());
@@ -107,8 +113,19 @@ std::string Engine::Impl::check() const {
     if (lane.armed == kNever && lane.queue.next_expiry() != kNever) {
       return say("lane " + lane.provider_name + " would miss an expiry");
     }
+    if (const std::optional<RequestQueue::Entry> head = lane.queue.peek()) {
+      RateLimiter limiter = lane.limiter;  // asking it moves its clock
+      const Target& target = calls_.at(head->id).at();
+      const Instant ready = std::max(limiter.ready_at(add_saturated(target.input_tokens, target.output_tokens), now_),
+                                     lane.provider->recovery.ready_at(now_));
+      if (ready <= now_) return say("lane " + lane.provider_name + " holds back a call that could go");
+      if (lane.armed > ready) return say("lane " + lane.provider_name + " would sleep too long");
+    }
   }
+  for (const auto& [name, provider] : providers_) probes -= provider.recovery.stats().health == Health::probing ? 1 : 0;
+  if (probes != 0) return say("probes in flight and the providers that wait for one differ");
   if (waiting != queued) return say("calls queued and the queues differ");
+  if (coming_back != backing_off_) return say("calls backing off and their lanes' counts differ");
   if (movable != 0) return say("calls that may go elsewhere and their index differ");
   if (slots > in_flight_) return say("more slots are held than calls are in flight");
   if (in_flight_ == 0 && (slots != 0 || reserved_tokens != 0 || budget_.reserved() != 0)) {

@@ -414,6 +414,19 @@ TEST(EngineObserved, LowersAConfiguredLimitAndNeverRaisesIt) {
   EXPECT_TRUE(bench.in_flight(second));
 }
 
+TEST(EngineObserved, FreesWhoWaitsWhenTheProviderHasMoreAfterAll) {
+  Bench bench;
+  Observed headers;
+  headers.provider = "alpha";
+  headers.limits.remaining_requests = 0;
+  bench.give(headers);
+  const CallId call = bench.submit(call_to({"alpha"}));
+  EXPECT_FALSE(bench.in_flight(call));
+  headers.limits.remaining_requests = 1;
+  bench.give(headers);
+  EXPECT_TRUE(bench.in_flight(call));
+}
+
 TEST(EngineObserved, HoldsTokensBack) {
   Bench bench;
   Observed headers;

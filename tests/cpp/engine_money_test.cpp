@@ -72,6 +72,18 @@ TEST(EngineBudget, AsksAgainWhenAQueuedCallIsSent) {
   EXPECT_TRUE(bench.sends(third).empty());
 }
 
+TEST(EngineBudget, RefusesAtOnceWhatItCouldNotPayForLater) {
+  Config config = with_budget(kWorst - 1);
+  config.limits.requests_per_minute = 1;
+  config.limits.minute_burst = true;
+  Bench bench(config);
+  Submit small = call_to({"alpha"});
+  small.targets[0].output_tokens = 0;
+  bench.submit(small);
+  const CallId call = bench.submit(call_to({"alpha"}));
+  EXPECT_EQ(bench.outcome(call), Outcome::over_budget) << "it does not wait for its turn to hear that";
+}
+
 TEST(EngineBudget, ChargesEveryMatchingRule) {
   Config config = open_config();
   config.budgets = {BudgetRule{"global", Period::total, 100 * kWorst, {}},

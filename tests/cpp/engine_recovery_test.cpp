@@ -239,6 +239,15 @@ TEST(EngineFailover, NamesTheLastFailureWhenTheChainEnds) {
   EXPECT_EQ(bench.finish(call).attempts, 1U);
 }
 
+TEST(EngineFailover, EndsAtTheDeadline) {
+  Bench bench;
+  const CallId call = bench.submit(with_deadline(call_to({"alpha", "beta"}), 5 * kSecond));
+  bench.pass(5 * kSecond);
+  EXPECT_EQ(bench.outcome(call), Outcome::timeout);
+  EXPECT_EQ(bench.stats().failovers, 0);
+  EXPECT_FALSE(bench.lane("beta"));
+}
+
 TEST(EngineFailover, SaysSoWhenNobodyCouldBeTried) {
   Bench bench;
   bench.break_down("alpha");
@@ -413,6 +422,17 @@ TEST(EngineBreaker, SendsNewCallsElsewhere) {
   Bench bench;
   bench.break_down("alpha");
   const CallId fresh = bench.submit(call_to({"alpha", "beta"}));
+  EXPECT_EQ(bench.sends(fresh).at(0).target, 1U);
+}
+
+TEST(EngineBreaker, SendsNewCallsElsewhereThoughTheQueueIsFull) {
+  Config config = open_config();
+  config.queue.class_capacity = {0, 1, 0};
+  Bench bench(config);
+  bench.break_down("alpha");
+  bench.submit(call_to({"alpha"}));
+  const CallId fresh = bench.submit(call_to({"alpha", "beta"}));
+  ASSERT_TRUE(bench.in_flight(fresh));
   EXPECT_EQ(bench.sends(fresh).at(0).target, 1U);
 }
 

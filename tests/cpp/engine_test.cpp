@@ -650,6 +650,21 @@ TEST(EngineMemory, ForgetsLanesThatNobodyUses) {
   EXPECT_LE(bench.stats().lanes.size(), 9U);
 }
 
+TEST(EngineMemory, ForgetsLanesWhoseCallsHadToBackOff) {
+  Config config = open_config();
+  config.limits.requests_per_minute = 60;
+  config.max_lanes = 8;
+  Bench bench(config);
+  for (int i = 0; i < 100; ++i) {
+    const CallId call = bench.submit(with_tenant(call_to({"alpha"}), std::to_string(i)));
+    bench.fail(call, Outcome::server_error);
+    bench.pass(2 * kSecond);
+    bench.reply(call);
+    bench.pass(kMinute);
+  }
+  EXPECT_LE(bench.stats().lanes.size(), 9U);
+}
+
 TEST(EngineMemory, KeepsLanesThatStillHaveSomethingToSay) {
   Config config = open_config();
   config.limits.requests_per_minute = 60;

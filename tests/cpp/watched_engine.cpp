@@ -339,6 +339,11 @@ void WatchedEngine::finished(const Finish& finish) {
   if (finish.outcome == Outcome::cancelled && finish.call != cancelled_now_ && call.sends == 0) {
     break_law(name + " was cancelled by nobody");
   }
+  if (finish.source == Source::provider && finish.target != call.last_target) break_law(name + " names a wrong target");
+  if (finish.target < call.submit.targets.size() &&
+      (finish.provider != call.at(finish.target).provider || finish.model != call.at(finish.target).model)) {
+    break_law(name + " names a provider that it did not ask for");
+  }
   if (finish.attempts != call.sends) break_law(name + " miscounts its attempts");
   if (finish.usage != call.usage) break_law(name + " misadds its usage");
   if (finish.cost != call.cost) break_law(name + " misadds its cost");
