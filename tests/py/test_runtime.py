@@ -271,6 +271,27 @@ def test_close_cancels_what_is_in_flight_and_what_waits() -> None:
         client.complete(ask("four"))
 
 
+def test_close_cancels_what_backs_off_and_what_follows() -> None:
+    runtime = runtime_of(failure(Outcome.SERVER_ERROR))
+    client = LLMClient("p1", "m1", runtime=runtime)
+    raised: list[LLMError] = []
+
+    def call() -> None:
+        try:
+            client.complete(ask("same"), cache=True)
+        except LLMError as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: (runtime.stats()["backing_off"], runtime.stats()["following"]) == (1, 1))
+    runtime.close()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert [type(error) for error in raised] == [LLMCancelledError] * 2
+
+
 async def test_aclose_cancels_tasks_too() -> None:
     transport = ScriptedTransport()
     runtime = runtime_of(transport=transport, limits={"max_in_flight": 1})
@@ -402,7 +423,7 @@ def test_a_forked_child_has_a_working_engine_of_its_own(tmp_path: Path) -> None:
         )
     )
     done = subprocess.run(
-        [sys.executable, str(program)],
+        [sys.executable, "-W", "ignore:This process:DeprecationWarning", str(program)],
         capture_output=True,
         text=True,
         timeout=60,
