@@ -255,7 +255,7 @@ def test_close_cancels_what_is_in_flight_and_what_waits() -> None:
         except BaseException as error:
             raised.append(error)
 
-    threads = [threading.Thread(target=call, args=(text,)) for text in ("one", "two", "three")]
+    threads = [threading.Thread(target=call, args=(text,), daemon=True) for text in ("one", "two", "three")]
     for thread in threads:
         thread.start()
     until(lambda: transport.open and runtime.stats()["queued"] == 2)
@@ -282,7 +282,7 @@ def test_close_cancels_what_backs_off_and_what_follows() -> None:
         except LLMError as error:
             raised.append(error)
 
-    threads = [threading.Thread(target=call) for _ in range(2)]
+    threads = [threading.Thread(target=call, daemon=True) for _ in range(2)]
     for thread in threads:
         thread.start()
     until(lambda: (runtime.stats()["backing_off"], runtime.stats()["following"]) == (1, 1))
@@ -327,7 +327,7 @@ def test_a_runtime_that_owns_its_ledger_closes_it_after_the_last_row(monkeypatch
         except LLMError as error:
             raised.append(error)
 
-    threads = [threading.Thread(target=call) for _ in range(20)]
+    threads = [threading.Thread(target=call, daemon=True) for _ in range(20)]
     for thread in threads:
         thread.start()
     until(lambda: len(transport.open) == 20)

@@ -350,9 +350,9 @@ class Threads(Harness):
     def perform(self, step: Json) -> None:
         if "submit" in step:
             client, arguments = self.arguments(step["submit"])
-            thread = threading.Thread(
-                target=self.call, args=(LLMClient(**client), arguments), name=step["submit"]["call"]
-            )
+            name = step["submit"]["call"]
+            sending = (LLMClient(**client), arguments)
+            thread = threading.Thread(target=self.call, args=sending, name=name, daemon=True)
             self.threads.append(thread)
             thread.start()
         elif "reply" in step:
