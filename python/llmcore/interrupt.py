@@ -22,12 +22,11 @@ class Interrupts:
     def __init__(self) -> None:
         self._abort: Callable[[], None] | None = None
         self._pipe: int | None = None
-        self._usable = os.name == "posix"
 
     def begin(self, abort: Callable[[], None]) -> None:
         """Before the main thread blocks in what `abort` ends."""
         if self._pipe is None:
-            if not self._usable:
+            if os.name != "posix":
                 return
             self._pipe = self._start()
         try:
@@ -46,9 +45,8 @@ class Interrupts:
             signal.set_wakeup_fd(-1)
 
     def forget(self) -> None:
-        """In a forked child, where the pipe leads to the parent. From now on nothing happens."""
+        """In a forked child, where the pipe leads to the parent and its reader is missing."""
         self.end()
-        self._usable = False
         self._pipe = None
 
     def _start(self) -> int:

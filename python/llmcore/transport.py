@@ -40,7 +40,6 @@ T = TypeVar("T")
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 _LONGEST_TIMEOUT = 1e7  # seconds; more than a timedelta may be too much for a clock
-_MAIN_THREAD = threading.main_thread().ident
 _log = logging.getLogger(__name__)
 
 
@@ -162,6 +161,7 @@ class _Process:
         self.generation = 0  # forks between the first process and this one
         self.opening = threading.Lock()  # held to open a client, and across a fork, so that no child inherits it locked
         self.interrupts = Interrupts()
+        self.main_thread = threading.main_thread().ident
         self._said_so = False
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
@@ -189,6 +189,7 @@ class _Process:
     def _after_fork(self) -> None:
         self.native_lost = self.native_started
         self.generation += 1
+        self.main_thread = get_ident()
         self.interrupts.forget()
         self.opening.release()
 
@@ -212,7 +213,7 @@ class NativeTransport(Transport):
         self._second: SdkTransport | None = None
 
     def send(self, request: HttpRequest, timeout: float) -> HttpResponse:
-        in_main = get_ident() == _MAIN_THREAD
+        in_main = get_ident() == _process.main_thread
         client = self._main if in_main else self._sync
         if client is None or _process.native_lost or timeout <= 0:
             self._check(request, timeout)

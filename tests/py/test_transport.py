@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pyreqwest import exceptions as native
 
 from llmcore._core import Outcome
 from llmcore.transport import NativeTransport, Transport, TransportError, create_transport
@@ -159,6 +160,15 @@ def test_the_timeout_covers_the_body_too(transport: Transport, server: ScriptedS
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.slow
+def test_time_spent_on_the_head_is_missing_for_the_body(transport: Transport, server: ScriptedServer) -> None:
+    server.script(Answer(), Answer(body=b"x" * 50, delay=1.5, stop_after=100, then="hang"))
+    transport.send(post(server), 10)
+    start = time.monotonic()
+    assert refused(lambda: transport.send(post(server), 2)).outcome is Outcome.TIMEOUT
+    assert time.monotonic() - start < 3
+
+
 def test_no_time_left_sends_nothing(transport: Transport, server: ScriptedServer) -> None:
     transport.send(post(server), 10)
     for timeout in (0, -1.5):
@@ -264,6 +274,14 @@ def test_errors_show_neither_credentials_nor_prompts(
     for secret in ("alice", "hunter2", "querysecret", "deployment", "sk-test", "Bearer", "private prompt"):
         assert secret not in shown
     assert f"127.0.0.1:{server.port}" in error.message
+
+
+def test_what_the_native_client_says_of_a_url_is_not_repeated() -> None:
+    request = HttpRequest("http://alice:hunter2@host/?key=s", {}, b"")
+    causes: list[native.Cause] = [{"message": "error sending request for url (http://alice:hunter2@host/?key=s)"}]
+    error = NativeTransport()._explain(native.RequestError("", {"causes": causes}), request, 1.0)
+    assert "hunter2" not in error.message
+    assert "host:80" in error.message
 
 
 def test_a_certificate_nobody_vouches_for_is_refused(transport: Transport, tmp_path: Path) -> None:
@@ -585,6 +603,31 @@ def test_ctrl_c_ends_a_waiting_call_at_once(kind: str, server: ScriptedServer) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+def test_ctrl_c_ends_a_call_of_a_forked_child(server: ScriptedServer) -> None:
+    server.script(Answer(delay=60))
+    source = """
+        def forking():  # so that the child's main thread is another one than its parent's
+            if os.fork() == 0:
+                print(os.getpid(), flush=True)
+                try:
+                    transport.send(request, 60)
+                except KeyboardInterrupt:
+                    print("interrupted", flush=True)
+                os._exit(0)
+            os.wait()
+        thread = threading.Thread(target=forking)
+        thread.start()
+        thread.join()
+    """
+    process = script("native", server.base_url, source)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    server.wait_for(1, 30)
+    os.kill(child, signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "interrupted\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 def test_ctrl_c_spares_the_calls_of_other_threads(server: ScriptedServer) -> None:
     gate = server.gate()
     server.script(Answer.chat(gate=gate), Answer(delay=60))
@@ -628,6 +671,7 @@ def test_a_signal_handler_that_does_not_raise_costs_no_answer(kind: str, server:
     process = script(kind, server.base_url, source)
     server.wait_for(1, 30)
     process.send_signal(signal.SIGINT)
+    time.sleep(0.2)  # for whatever would end the call; nothing does
     gate.open()
     assert sorted(process.communicate(timeout=60)[0].split()) == ["200", "handled"]
 

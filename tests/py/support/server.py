@@ -298,15 +298,13 @@ class _Connection(asyncio.Protocol):
         self._busy = False
         self._gone = False
         self._transport: asyncio.Transport
-        server._alive.add(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._number = self._server.connections
         self._server.connections += 1
-        if self._server._emptied is not None:
-            transport.abort()
+        self._server._alive.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
@@ -319,8 +317,7 @@ class _Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Ends it, whatever is under way."""
-        if hasattr(self, "_transport"):
-            self._transport.abort()
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -516,8 +513,15 @@ class ScriptedServer:
             return self._script.popleft()
         return self.handler(request)
 
-    async def _hang_up(self) -> None:
-        """Closes every connection, those included that are being accepted at this moment."""
+    async def _hang_up(self, listener: asyncio.Server) -> None:
+        """Closes the port and every connection, those included that are being accepted at this moment."""
+        # asyncio loses a connection that it finishes accepting after the close, so accepting ends first.
+        for port in listener.sockets:
+            self.loop.remove_reader(port.fileno())
+        accepting = asyncio.all_tasks() - {asyncio.current_task()}
+        if accepting:
+            await asyncio.wait(accepting, timeout=5)
+        listener.close()
         self._emptied = asyncio.Event()
         for connection in list(self._alive):
             connection.abort()
@@ -540,8 +544,7 @@ class ScriptedServer:
         try:
             self.loop.run_forever()
         finally:
-            listener.close()
-            self.loop.run_until_complete(self._hang_up())
+            self.loop.run_until_complete(self._hang_up(listener))
             self.loop.close()
 
 
