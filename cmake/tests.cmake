@@ -51,10 +51,18 @@ set_source_files_properties(tests/cpp/scenario_test.cpp PROPERTIES COMPILE_DEFIN
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
 
-# Not while building: a loaded machine would fail the build at the five-second limit of listing the tests.
-set(CMAKE_GTEST_DISCOVER_TESTS_DISCOVERY_MODE PRE_TEST)
-include(GoogleTest)
-gtest_discover_tests(llmcore_tests NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+if(LLMCORE_SANITIZE)
+  # A sanitized process takes longer to start than most tests to run: four processes instead of one for each test.
+  foreach(shard IN ITEMS 0 1 2 3)
+    add_test(NAME llmcore_tests.shard_${shard} COMMAND llmcore_tests --gtest_brief=1 WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties(llmcore_tests.shard_${shard} PROPERTIES ENVIRONMENT "GTEST_TOTAL_SHARDS=4;GTEST_SHARD_INDEX=${shard}")
+  endforeach()
+else()
+  # Not while building: a loaded machine would fail the build at the five-second limit of listing the tests.
+  set(CMAKE_GTEST_DISCOVER_TESTS_DISCOVERY_MODE PRE_TEST)
+  include(GoogleTest)
+  gtest_discover_tests(llmcore_tests NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+endif()
 
 # Every public header compiles alone.
 set_target_properties(llmcore_core llmcore_io PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)

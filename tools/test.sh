@@ -29,5 +29,5 @@ done
 run_pytest "$python" dev
 
 printf '== all passed in %d s\n' $((SECONDS - start))
-grep -h 'tests passed' build/logs/dev-ctest.log build/logs/asan-ctest.log
+grep ' passed' build/logs/dev-ctest.log build/logs/asan-ctest.log | sed 's|^build/logs/\(.*\)-ctest.log:|\1: |'
 printf '%s\n' "${summaries[@]}"
