@@ -235,9 +235,10 @@ def test_ids_ascend_and_are_uuids_of_version_7() -> None:
 
 def test_an_id_says_when_it_was_made() -> None:
     before = time.time_ns() // 1_000_000
-    made = uuid7_milliseconds(uuid7())
-    # Ids made before may have run ahead of the clock: so many, so fast.
-    assert before <= made <= time.time_ns() // 1_000_000 + 1000
+    last = uuid7_milliseconds(uuid7())
+    assert last >= before
+    # Later than any id before: those may have run ahead of the clock.
+    assert uuid7_milliseconds(uuid7((last + 5) * 1_000_000 + 999_999)) == last + 5
 
 
 def test_a_clock_that_went_back_does_not_bring_ids_back() -> None:
