@@ -200,7 +200,9 @@ class View:
             targets.append(Target(provider.name, fallback_model, estimate.upper, output, 0, card, provider.local))
 
         keep = runtime.settings.cache.enabled if cache is None else cache
-        key = fingerprint(self.tenant, first.name, request.model, encoded.body) if keep else None
+        # A local provider is told what a call is for, so that is a part of what it is asked.
+        asked = encoded.body if not first.local else encoded.body + f"\0{call_type}".encode()
+        key = fingerprint(self.tenant, first.name, request.model, asked) if keep else None
         call = Call(
             self.tenant,
             call_type,

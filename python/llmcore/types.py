@@ -5,6 +5,7 @@ a sum depends on them; the familiar views (dollars, milliseconds) are derived. W
 users, is a msgspec Struct: cheap to make, and no burden to the garbage collector while it waits for the ledger.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -269,7 +270,10 @@ class LLMResponse:
         """The provider's body as parsed JSON; None if there is none."""
         if not self.body:
             return None
-        return msgspec.json.decode(self.body)
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # NaN, a byte-order mark, half a character: seen in the wild
+            return json.loads(self.body.decode("utf-8-sig", "replace"))
 
     def __repr__(self) -> str:
         return (

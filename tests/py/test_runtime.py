@@ -23,7 +23,7 @@ from llmcore.config import Settings
 from llmcore.errors import LLMCancelledError, LLMConfigError, LLMError, LLMValidationError
 from llmcore.runtime import NoLedger, Runtime
 from llmcore.transport import Transport
-from llmcore.types import CallRecord, HttpRequest, HttpResponse, LLMResponse, Money, Outcome
+from llmcore.types import CallRecord, HttpRequest, HttpResponse, LLMResponse, Money, Outcome, Usage
 from support.scripted import (
     ListSink,
     ScriptedProvider,
@@ -637,3 +637,20 @@ def test_statistics_are_zero_at_rest_and_say_what_is_held_while_busy() -> None:
     asyncio.run(look())
     rest = runtime.stats()
     assert (rest["in_flight"], rest["queued"], rest["reserved"]) == (0, 0, NOTHING)
+
+
+def test_the_offline_provider_is_asked_anew_for_another_kind_of_call() -> None:
+    runtime = Runtime(settings_of(provider="offline"), tracker=ListSink())
+    client = LLMClient("offline", runtime=runtime)
+    kinds = ("player_decision", "summarization", "player_decision")
+    answers = [client.complete(ask("What now?"), cache=True, call_type=kind) for kind in kinds]
+    assert [answer.cache_hit for answer in answers] == [False, False, True]
+    assert answers[0].content == answers[2].content != answers[1].content
+    runtime.close()
+
+
+def test_a_body_that_is_not_strictly_json_is_shown_all_the_same() -> None:
+    body = b'\xef\xbb\xbf{"logprob": NaN, "text": "caf\xe9"}'
+    shown = LLMResponse("", "m", "p", Usage(), None, "id", body=body).raw_response
+    assert shown["text"] == "caf\ufffd"
+    assert shown["logprob"] != shown["logprob"]
