@@ -13,7 +13,6 @@ namespace {
 
 using testing::Bench;
 using testing::call_to;
-using testing::dollar_card;
 using testing::open_config;
 using testing::usage_of;
 using testing::with_key;

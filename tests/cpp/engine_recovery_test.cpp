@@ -14,7 +14,6 @@ using testing::call_to;
 using testing::open_config;
 using testing::usage_of;
 using testing::with_deadline;
-using testing::with_key;
 using testing::with_tenant;
 
 Config attempts(std::int64_t most) {

@@ -1,6 +1,6 @@
-// A day's worth of thought in an hour: the arrivals of a real service, through the engine in simulated time.
+// An hour of a real service's calls, driven through the engine in simulated time.
 //
-// The trace is the Azure LLM inference trace 2023 (code), published by its authors for research; it is not part of this project.
+// The trace is the Azure LLM inference trace 2023 (code), published under CC-BY; it is not part of this project.
 // LLMCORE_TRACES names the folder that holds azure_llm_2023_code.csv: TIMESTAMP,ContextTokens,GeneratedTokens.
 #include <gtest/gtest.h>
 
