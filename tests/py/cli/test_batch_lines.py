@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,17 @@ def test_a_line_over_the_limit_is_read_past(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 1000 + b"\n" + b"y" * 1001 + b"\nend\n" + b"z" * 5000)
 
     assert read(path) == [(1, b"x" * 1000, 1001), (2, TooLong(1001), 2003), (3, b"end", 2007), (4, TooLong(5000), 7007)]
+
+
+def test_a_line_over_the_limit_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    path.write_bytes(b"x" * 30_000_000)
+    tracemalloc.start()
+    try:
+        assert read(path, 100_000) == [(1, TooLong(30_000_000), 30_000_000)]
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.binary(max_size=300).map(lambda data: data.replace(b"x", b"\n")), st.integers(1, 40), st.integers(1, 60))

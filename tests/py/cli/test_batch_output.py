@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmcore.cli.batch import output
 from llmcore.cli.batch.output import OutputError, OutputFile, OutputFull, TakenUp
 from llmcore.cli.batch.seen import FINISHED_FAILED, FINISHED_OK, NEW, SeenIds
 
@@ -39,15 +40,15 @@ def path(tmp_path: Path) -> Path:
 
 
 def take_up(path: Path, seen: SeenIds) -> TakenUp:
-    with OutputFile(path) as output:
-        return output.take_up(seen)
+    with OutputFile(path) as file:
+        return file.take_up(seen)
 
 
 def test_a_new_file_has_nothing_to_take_up(path: Path, seen: SeenIds) -> None:
-    with OutputFile(path) as output:
-        assert output.take_up(seen) == TakenUp()
-        output.append(result("a"))
-        output.append(result("b"))
+    with OutputFile(path) as file:
+        assert file.take_up(seen) == TakenUp()
+        file.append(result("a"))
+        file.append(result("b"))
 
     assert path.read_bytes() == result("a") + result("b")
 
@@ -94,9 +95,9 @@ def test_after_being_taken_up_and_changed_the_file_is_extended(path: Path, seen:
     path.write_bytes(result("a", "timeout") + result("b"))
     path.chmod(0o640)
 
-    with OutputFile(path) as output:
-        output.take_up(seen)
-        output.append(result("a"))
+    with OutputFile(path) as file:
+        file.take_up(seen)
+        file.append(result("a"))
 
     assert path.read_bytes() == result("b") + result("a")
     assert path.stat().st_mode & 0o777 == 0o640
@@ -193,13 +194,35 @@ def test_a_link_stays_a_link(tmp_path: Path, seen: SeenIds) -> None:
 
 def test_a_second_run_on_the_same_file_is_refused(path: Path, seen: SeenIds) -> None:
     path.write_bytes(result("a", "timeout") + result("b"))
-    with OutputFile(path) as output:
+    with OutputFile(path) as file:
         with pytest.raises(OutputError, match="another run"):
             OutputFile(path)
-        output.take_up(seen)
+        file.take_up(seen)
         with pytest.raises(OutputError, match="another run"):
             OutputFile(path)
     OutputFile(path).close()
+
+
+def test_a_file_that_another_run_replaces_just_now_is_opened_again(
+    path: Path, seen: SeenIds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(result("a", "timeout"))
+    lock = output._lock
+    calls = 0
+
+    def replaced_in_between(descriptor: int) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            path.with_name("new").write_bytes(result("b"))
+            path.with_name("new").replace(path)
+        return lock(descriptor)
+
+    monkeypatch.setattr(output, "_lock", replaced_in_between)
+    with OutputFile(path) as file:
+        file.append(result("c"))
+
+    assert path.read_bytes() == result("b") + result("c")
 
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
@@ -210,17 +233,17 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 
 def test_a_device_is_written_to_and_not_read(seen: SeenIds) -> None:
-    with OutputFile(Path("/dev/null")) as output:
-        assert output.take_up(seen) == TakenUp()
-        output.append(result("a"))
+    with OutputFile(Path("/dev/null")) as file:
+        assert file.take_up(seen) == TakenUp()
+        file.append(result("a"))
 
 
 def test_a_full_device_says_so() -> None:
     with (
-        OutputFile(Path("/dev/full")) as output,
+        OutputFile(Path("/dev/full")) as file,
         pytest.raises(OutputFull, match=r"/dev/full cannot be written \(no space left"),
     ):
-        output.append(result("a"))
+        file.append(result("a"))
 
 
 def test_a_write_that_fails_half_way_leaves_no_part_of_a_line(path: Path) -> None:
