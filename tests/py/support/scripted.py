@@ -189,8 +189,8 @@ class ScriptedTransport(Transport):
         with self._lock:
             if self._closed:
                 raise TransportError(Outcome.CANCELLED, "the transport is closed")
+            self.count[owner] = self.count.get(owner, 0) + 1  # first: who sees the exchange asks which it is
             self.open.append(exchange)
-            self.count[owner] = self.count.get(owner, 0) + 1
         self._changed()
         return exchange
 
