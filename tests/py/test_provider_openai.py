@@ -521,6 +521,13 @@ def test_no_headers_say_nothing() -> None:
     assert provider.observe({"content-type": "application/json"}) is None
 
 
+def test_an_id_of_the_exchange_that_echoes_the_key_is_none() -> None:
+    echoing = OpenAIProvider("secret-0123", "https://api.example.com/v1")
+    headers = {"x-request-id": "for secret-0123"}
+    answered, refused = echoing.decode(200, headers, chat_body()), echoing.decode(401, headers, b"")
+    assert (answered.request_id, refused.request_id) == (None, None)
+
+
 class _Undecodable(dict[str, str]):
     """Headers as pyreqwest gives them: a value that is not ASCII raises when it is looked at."""
 

@@ -99,7 +99,7 @@ def failure_of_error(
         message,
         read.retry_after(headers, now),
         read.should_retry(headers),
-        read.request_id(headers),
+        read.request_id(headers, key),
         status,
         None if name is None else redacted(name, key)[:100],
     )

@@ -31,10 +31,12 @@ def text_of(headers: Headers, name: str) -> str | None:
         return None
 
 
-def request_id(headers: Headers) -> str | None:
-    """The provider's name for this exchange, which its support asks for."""
+def request_id(headers: Headers, key: str | None) -> str | None:
+    """The provider's name for this exchange, which its support asks for. One that echoes `key` is none."""
     found = text_of(headers, "x-request-id") or text_of(headers, "request-id") or text_of(headers, "apim-request-id")
-    return found[:200] if found and found.isprintable() else None
+    if not found or not found.isprintable() or (key and key in found):
+        return None
+    return found[:200]
 
 
 def should_retry(headers: Headers) -> bool | None:

@@ -190,7 +190,7 @@ def decode_chat(
         reasoning if type(reasoning) is str else "",
         reported_cost(answer.usage),
         int(created) if type(created) in (int, float) and 0 < created < 1 << 40 else None,
-        read.request_id(headers),
+        read.request_id(headers, key),
     )
 
 
