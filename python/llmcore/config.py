@@ -57,7 +57,8 @@ def default_model(provider: str) -> str:
     :raises LLMConfigError: there is no sensible default for this provider
     """
     if (model := _DEFAULT_MODELS.get(provider)) is None:
-        sentence = f"provider {provider!r} has no default model: set LLM_MODEL, or pass model="
+        ways = f"pass model=, set LLM_PROVIDER and LLM_MODEL, or for a fallback say '{provider}/MODEL'"
+        sentence = f"provider {provider!r} has no default model: {ways}"
         raise LLMConfigError(sentence, provider=provider)
     return model
 

@@ -40,6 +40,7 @@ _SCOPES = {
     "prompt_template": "template",
     "trace_id": "trace",
 }
+_MOST_TOKENS = 1 << 40  # more than any model writes, and its price still fits into 64 bits
 _MOST_SECONDS = 9e9  # of a deadline: what fits into 64 bits of nanoseconds
 
 
@@ -90,8 +91,12 @@ class View:
             raise LLMConfigError(
                 "give either runtime= or settings= and tracker=, not both: a runtime has its settings and its tracker"
             )
-        if not tenant or not isinstance(tenant, str):
+        if not tenant or not _is_text(tenant):
             raise LLMConfigError("tenant is a non-empty string")
+        if runtime is not None and not isinstance(runtime, Runtime):
+            raise LLMConfigError(f"runtime= is a Runtime, not {type(runtime).__name__}")
+        if isinstance(fallbacks, str):
+            raise LLMConfigError(f"fallbacks is a sequence of names: write fallbacks=({fallbacks!r},)")
         self._owns_runtime = runtime is None and (settings is not None or tracker is not None)
         self.runtime = runtime or (Runtime(settings, tracker=tracker) if self._owns_runtime else Runtime.default())
         self.tenant = tenant
@@ -106,13 +111,14 @@ class View:
         if not isinstance(provider, str):
             self.runtime.adopt(provider)
             provider = provider.name
-        self.provider = provider
-        self.model = model if model is not None else chosen.model_for(provider)
-        chain = [(self.provider, self.model)]
+        first = self.runtime.provider(provider)  # before its model: an unknown name has none, which is not the problem
+        self.provider = first.name
+        self.model = model if model is not None else chosen.model_for(first.name)
+        self._chain = [(first, self.model)]
         for fallback in fallbacks:
-            name, slash, of = fallback.partition("/")
-            chain.append((name, of if slash else chosen.model_for(name)))
-        self._chain = [(self.runtime.provider(name), of) for name, of in chain]
+            name, _, of = fallback.partition("/")
+            found = self.runtime.provider(name)
+            self._chain.append((found, of or chosen.model_for(found.name)))
 
     def stats(self) -> dict[str, Any]:
         """The runtime's counters as a nested dict; at rest, in_flight, queued and everything reserved are 0."""
@@ -187,7 +193,7 @@ class View:
         encoded = first.encode(request)
 
         estimate = runtime.estimator.prompt(request, len(encoded.body))
-        output = _most_output(request)
+        output = most_output(request)
         providers = [first]
         requests = [request]
         targets = [
@@ -213,11 +219,20 @@ class View:
             keep,
             self._observers,
         )
+        if type(priority) is not Priority:
+            raise LLMValidationError(f"priority is Priority.HIGH, MEDIUM or LOW, not {priority!r}")
+        if call_type is not None and not isinstance(call_type, str):
+            raise LLMValidationError(f"call_type is a string, not {call_type!r}")
         span = 0 if deadline is None else round(_seconds("deadline", deadline) * 1e9)
         scopes = _scopes_of(context) if runtime.settings.budgets else []
 
         def submit() -> None:
-            runtime.submit(call, priority, span, key, targets, scopes)
+            try:
+                runtime.submit(call, priority, span, key, targets, scopes)
+            except UnicodeEncodeError:
+                told = [("call_type", call_type or ""), *scopes]
+                broken = next((name for name, text in told if not _is_text(text)), "the context")
+                raise LLMValidationError(f"{broken} holds half of a surrogate pair, which is no character") from None
 
         return call_flow(runtime, call, submit)
 
@@ -237,13 +252,23 @@ def _scopes_of(context: CallContext) -> list[tuple[str, str]]:
     return found
 
 
-def _most_output(request: LLMRequest) -> int:
-    """The most tokens the model may generate, as the request itself says."""
-    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
-        value = request.params.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return min(value, 1 << 40)
-    return request.max_tokens or 0
+def most_output(request: LLMRequest) -> int:
+    """The most tokens the model may generate, as the request itself says: its limit is of each of its `n` answers."""
+    named = (_count(request.params.get(name)) for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"))
+    limit = next(filter(None, named), request.max_tokens or 0)
+    return min(limit * (_count(request.params.get("n")) or 1), _MOST_TOKENS)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string that can be sent, without half a surrogate pair."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _encoded_for_size(provider: "LLMProvider", request: LLMRequest) -> bytes:

@@ -86,6 +86,11 @@ class Runtime:
     ) -> None:
         from llmcore.config import Settings
 
+        if settings is not None and not isinstance(settings, Settings):
+            raise LLMConfigError(f"settings= is a Settings object, not {type(settings).__name__}; say Settings(...)")
+        if tracker is not None and not callable(getattr(tracker, "record", None)):
+            given = type(tracker).__name__
+            raise LLMConfigError(f"tracker= is a UsageTracker or another Sink, not {given}; say UsageTracker(url)")
         self.settings = settings if settings is not None else Settings()
         self.clock: Clock = clock if clock is not None else SystemClock()
         self.transport = transport if transport is not None else create_transport()
@@ -135,7 +140,8 @@ class Runtime:
         if found is None:
             from llmcore.providers.registry import create_provider
 
-            found = self._providers.setdefault(name, create_provider(name, self.settings))
+            made = create_provider(name, self.settings)
+            found = self._providers[name] = self._providers.setdefault(made.name, made)
         return found
 
     def adopt(self, provider: "LLMProvider") -> None:
@@ -143,6 +149,10 @@ class Runtime:
 
         :raises LLMConfigError: another object has that name in this runtime
         """
+        from llmcore.providers.base import LLMProvider
+
+        if not isinstance(provider, LLMProvider):
+            raise LLMConfigError(f"provider is a name or an LLMProvider, not {type(provider).__name__}")
         if self._providers.setdefault(provider.name, provider) is not provider:
             raise LLMConfigError(
                 f"this runtime has another provider named '{provider.name}' already; give one of them another name"

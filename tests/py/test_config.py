@@ -268,7 +268,7 @@ def test_a_named_model_is_for_the_chosen_provider_and_others_have_defaults() -> 
     settings = Settings(provider="openai", model="gpt-4.1")
     assert settings.model_for("openai") == "gpt-4.1"
     assert settings.model_for("offline") == default_model("offline") == "offline"
-    with pytest.raises(LLMConfigError, match="'azure' has no default model: set LLM_MODEL"):
+    with pytest.raises(LLMConfigError, match=r"'azure' has no default model: pass model=.*'azure/MODEL'"):
         settings.model_for("azure")
 
 

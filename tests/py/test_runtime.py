@@ -20,10 +20,11 @@ from llmcore.call_context import current_context
 from llmcore.client import LLMClient
 from llmcore.clock import ManualClock
 from llmcore.config import Settings
-from llmcore.errors import LLMCancelledError, LLMConfigError, LLMError, LLMValidationError
+from llmcore.errors import BudgetExceededError, LLMCancelledError, LLMConfigError, LLMError, LLMValidationError
+from llmcore.prepare import most_output
 from llmcore.runtime import NoLedger, Runtime
 from llmcore.transport import Transport
-from llmcore.types import CallRecord, HttpRequest, HttpResponse, LLMResponse, Money, Outcome, Usage
+from llmcore.types import CallRecord, HttpRequest, HttpResponse, LLMRequest, LLMResponse, Money, Outcome, Usage
 from support.scripted import (
     ListSink,
     ScriptedProvider,
@@ -209,7 +210,32 @@ def test_two_objects_cannot_have_one_name() -> None:
         LLMClient(ScriptedProvider("p1"), "m1", runtime=runtime)
 
 
-@pytest.mark.parametrize("tenant", ["", None, 7])
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"provider": 5}, "provider is a name or an LLMProvider, not int"),
+        ({"provider": "opnai"}, "no provider 'opnai'; known are"),
+        ({"fallbacks": ("opnai",)}, "no provider 'opnai'; known are"),
+        ({"fallbacks": "offline"}, r"write fallbacks=\('offline',\)"),
+        ({"runtime": "mine"}, "runtime= is a Runtime, not str"),
+        ({"runtime": None, "settings": {"provider": "offline"}}, "settings= is a Settings object, not dict"),
+        ({"runtime": None, "tracker": "sqlite:///calls.db"}, "tracker= is a UsageTracker or another Sink, not str"),
+    ],
+)
+def test_a_client_that_cannot_be_made_says_which_argument_is_wrong(arguments: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(LLMConfigError, match=complaint):
+        LLMClient(**{"provider": "p1", "model": "m1", "runtime": runtime_of(), **arguments})
+
+
+def test_the_name_of_a_provider_may_be_written_in_any_case() -> None:
+    runtime = runtime_of()
+    client = LLMClient("Offline", fallbacks=("OFFLINE",), runtime=runtime)
+    assert (client.provider, client.model) == ("offline", "offline")
+    assert client.complete(ask("hello")).provider == "offline"
+    assert runtime.provider("OFFLINE") is runtime.provider("offline")
+
+
+@pytest.mark.parametrize("tenant", ["", None, 7, "\ud800"])
 def test_a_tenant_is_a_name(tenant: Any) -> None:
     with pytest.raises(LLMConfigError, match="tenant"):
         LLMClient("p1", "m1", runtime=runtime_of(), tenant=tenant)
@@ -546,10 +572,14 @@ def test_what_is_no_context_goes_to_the_provider() -> None:
         ({"temperature": float("inf")}, "temperature"),
         ({"tags": "one"}, "tags"),
         ({"hand_number": "3"}, "hand_number"),
+        ({"priority": "high"}, r"priority is Priority\.HIGH, MEDIUM or LOW, not 'high'"),
+        ({"call_type": 5}, "call_type is a string, not 5"),
+        ({"call_type": "\ud800"}, "call_type holds half of a surrogate pair"),
+        ({"user_id": "\ud800"}, "user holds half of a surrogate pair"),
     ],
 )
 def test_a_wrong_argument_is_refused_before_anything_happens(arguments: dict[str, Any], complaint: str) -> None:
-    runtime = runtime_of()
+    runtime = runtime_of(budgets=[{"scope": "user=*", "limit_usd": 1}], prices=PRICE)
     client = LLMClient("p1", "m1", runtime=runtime)
     with pytest.raises(LLMValidationError, match=complaint):
         client.complete(**{"messages": ask("hello"), **arguments})
@@ -613,6 +643,28 @@ def test_an_estimate_needs_no_key() -> None:
     estimate = LLMClient("openai", "gpt-4o-mini", runtime=runtime).estimate_cost(ask("hello"))
     assert estimate.expected is not None
     assert estimate.expected.nano_usd > 0
+
+
+@pytest.mark.parametrize(
+    ("params", "most"),
+    [
+        ({"n": 3}, 300),
+        ({"n": 3, "max_completion_tokens": 50}, 150),
+        ({"n": 0, "max_completion_tokens": -5}, 100),
+        ({"n": True, "max_completion_tokens": "many"}, 100),
+        ({"n": 10**30}, 1 << 40),
+    ],
+)
+def test_the_worst_case_is_every_answer_at_its_limit(params: dict[str, Any], most: int) -> None:
+    assert most_output(LLMRequest("m1", ask("hello"), max_tokens=100, params=params)) == most
+
+
+def test_a_budget_sets_aside_every_answer_that_is_asked_for() -> None:
+    runtime = runtime_of(budgets=[{"limit_usd": 0.0007}], prices=PRICE)  # 300 output tokens and a short prompt
+    client = LLMClient("p1", "m1", runtime=runtime)
+    with pytest.raises(BudgetExceededError):
+        client.complete(ask("hello"), max_tokens=100, n=4)
+    assert client.complete(ask("hello"), max_tokens=100, n=3).content == "echo"
 
 
 # --- statistics -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from llmcore.cli.batch.lines import Job, Malformed
 from llmcore.cli.batch.seen import NEW, SeenIds
 from llmcore.cli.batch.source import Source
 from llmcore.cli.text import compact, dollars
+from llmcore.prepare import most_output
 from llmcore.types import LLMRequest
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ class Estimator:
 
     def _add(self, model: ModelEstimate, job: Job, requests: SeenIds) -> None:
         body = _encode({**job.params, "model": job.model, "messages": job.messages})
-        prompt = self._runtime.estimator.prompt(LLMRequest(job.model, job.messages), len(body))
-        most = job.params.get("max_completion_tokens") or job.params.get("max_tokens") or self._max_tokens
-        most *= job.params.get("n") or 1
+        request = LLMRequest(job.model, job.messages, max_tokens=self._max_tokens, params=job.params)
+        prompt = self._runtime.estimator.prompt(request, len(body))
+        most = most_output(request)
         model.requests += 1
         repeated = self._cache and requests.use(blake2b(body, digest_size=16).hexdigest(), job.number) != NEW
         if repeated:
