@@ -57,4 +57,5 @@ def _over_budget(refusal: BudgetRefusal) -> str:
     spent, reserved, needed, limit = (
         Money(n) for n in (refusal.spent, refusal.reserved, refusal.needed, refusal.limit)
     )
-    return f"{name} has no room: spent {spent}, reserved {reserved}, this call's worst case {needed}, limit {limit}"
+    amounts = f"spent {spent}, reserved {reserved}, this call's worst case {needed}, limit {limit}"
+    return f"{name} has no room: {amounts}; raise the limit or lower max_tokens"

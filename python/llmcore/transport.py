@@ -125,7 +125,7 @@ def _place(request: HttpRequest) -> str:
 
 
 def _timed_out(request: HttpRequest, timeout: float) -> TransportError:
-    return TransportError(Outcome.TIMEOUT, f"{_place(request)} gave no complete answer within {timeout:g} s.")
+    return TransportError(Outcome.TIMEOUT, f"{_place(request)} gave no complete answer within {round(timeout, 3):g} s.")
 
 
 def _was_closed(request: HttpRequest) -> TransportError:

@@ -389,7 +389,9 @@ def test_a_wait_until_the_deadline_is_a_queue_timeout() -> None:
 
 def test_a_budget_says_which_and_how_much() -> None:
     bench = Bench(budgets=[{"limit_usd": 0.001}], prices={"p1/m1": {"input": 1, "output": 2}})
-    with pytest.raises(BudgetExceededError, match=r"budget 'global' \(total\) has no room.*0\.0012.*limit \$0\.001"):
+    with pytest.raises(
+        BudgetExceededError, match=r"budget 'global' \(total\) has no room.*0\.0012.*\$0\.001.*raise the limit"
+    ):
         bench.flow("dear", input_tokens=1000).go()
     assert bench.record.status is LLMCallStatusEnum.REFUSED
 

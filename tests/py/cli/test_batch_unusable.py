@@ -48,6 +48,7 @@ def test_a_wrong_key_ends_the_run_and_leaves_every_request_to_be_made(
     said = batch(requests(500), "--base-url", server.base_url)
 
     assert "no call can succeed" in said
+    assert ". Mend that, then go on: llmcore batch" in said
     assert "Incorrect API key provided" in said
     assert "check the API key" in said
     assert "sk-test" not in said

@@ -149,8 +149,8 @@ def _run(
             tracker.close()
         for file in (output, failures):
             file.sync()
-    if tally.done or source.finished_ok or source.finished_failed:
-        found = report.build()
+    found = report.build()
+    if found.total.calls or options.json:
         sys.stdout.write((render_json(found) if options.json else render(found)) + "\n")
         sys.stdout.flush()
     if tracker is not None:
@@ -256,7 +256,8 @@ def _conclude(options: Options, verdict: Verdict, tally: Tally, source: Source) 
     if verdict.ending is Ending.FULL:
         _say(f"{said} {verdict.reason}; make room, then go on where it stopped: {again}")
         return _SOME_FAILED
-    _say(f"{said} The run was ended because no call can succeed: {verdict.reason} Mend that, then go on: {again}")
+    reason = verdict.reason.rstrip(".")
+    _say(f"{said} The run was ended because no call can succeed: {reason}. Mend that, then go on: {again}")
     return _UNUSABLE
 
 
