@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 
+from llmcore.types import BUDGET_KEYS
+
 __all__ = [
     "Alerts",
     "BaseUrl",
@@ -161,6 +163,8 @@ def _scope(value: object) -> str:
     key, _, of = scope.partition("=")
     if scope != "global" and not (key and of and key == key.strip() and of == of.strip() and scope.isprintable()):
         raise ValueError('must be "global", "key=value" (user=alice), or "key=*" for an account per value')
+    if (meant := BUDGET_KEYS.get(key)) is not None:  # no call would ever be charged
+        raise ValueError(f'must be "{meant}=...": that is what budgets call the {key} of a call')
     return scope
 
 

@@ -18,7 +18,18 @@ from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
 from llmcore.fingerprint import fingerprint
 from llmcore.flow import Step, call_flow
 from llmcore.runtime import Runtime
-from llmcore.types import CallContext, CallRecord, HttpResponse, LLMRequest, LLMResponse, Message, Money, Priority, Sink
+from llmcore.types import (
+    BUDGET_KEYS,
+    CallContext,
+    CallRecord,
+    HttpResponse,
+    LLMRequest,
+    LLMResponse,
+    Message,
+    Money,
+    Priority,
+    Sink,
+)
 
 if TYPE_CHECKING:
     from llmcore.config import Settings
@@ -27,19 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CostEstimate", "View"]
 
-#: What budgets call the context fields: "user=alice" charges calls with user_id="alice".
-_SCOPES = {
-    "user_id": "user",
-    "owner_id": "owner",
-    "session_id": "session",
-    "task_id": "task",
-    "company_id": "company",
-    "review_id": "review",
-    "game_id": "game",
-    "player_name": "player",
-    "prompt_template": "template",
-    "trace_id": "trace",
-}
 _MOST_TOKENS = 1 << 40  # more than any model writes, and its price still fits into 64 bits
 _MOST_SECONDS = 9e9  # of a deadline: what fits into 64 bits of nanoseconds
 
@@ -243,7 +241,7 @@ def _for_model(request: LLMRequest, model: str) -> LLMRequest:
 
 def _scopes_of(context: CallContext) -> list[tuple[str, str]]:
     found = []
-    for name, scope in _SCOPES.items():
+    for name, scope in BUDGET_KEYS.items():
         value = getattr(context, name)
         if value is not None:
             found.append((scope, value))

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from functools import total_ordering
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from llmcore._core import AttemptRecord, Outcome, Priority, Source, Usage, to_micro_usd
 
 __all__ = [
+    "BUDGET_KEYS",
     "AttemptRecord",
     "CallContext",
     "CallRecord",
@@ -131,6 +132,21 @@ class CallContext:
     trackable_id: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] | None = None
+
+
+#: What budgets call the context fields: "user=alice" charges calls with user_id="alice".
+BUDGET_KEYS: Final = {
+    "user_id": "user",
+    "owner_id": "owner",
+    "session_id": "session",
+    "task_id": "task",
+    "company_id": "company",
+    "review_id": "review",
+    "game_id": "game",
+    "player_name": "player",
+    "prompt_template": "template",
+    "trace_id": "trace",
+}
 
 
 class LLMRequest(msgspec.Struct):

@@ -18,6 +18,7 @@ from llmcore._core import Config, Jitter, Period
 from llmcore.config import PriceSettings, ProviderSettings, Settings, default_model
 from llmcore.config_sources import VARIABLES
 from llmcore.errors import LLMConfigError
+from llmcore.types import BUDGET_KEYS
 
 SECRET = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyz"
 SECOND = 1_000_000_000
@@ -291,6 +292,13 @@ def test_all_problems_of_all_sources_are_told_at_once(monkeypatch: pytest.Monkey
         "- LLMCORE_PRICES is not valid JSON (line 1, column 2)",
         "- argument defaults.deadline is -1: must be a time in seconds, a number from 0.000001 to 1,000,000,000",
     ]
+
+
+@pytest.mark.parametrize(("field", "key"), BUDGET_KEYS.items())
+def test_a_budget_by_the_name_of_a_context_field_is_refused_since_it_would_hold_nobody(field: str, key: str) -> None:
+    complaint = problems_of(budgets=[{"scope": f"{field}=*", "limit_usd": 1}])
+    assert f'must be "{key}=...": that is what budgets call the {field} of a call' in complaint
+    assert Settings(budgets=[{"scope": f"{key}=*", "limit_usd": 1}]).budgets[0].scope == f"{key}=*"
 
 
 NUMBERS = [
