@@ -17,7 +17,7 @@ from typing import Any
 from llmcore.errors import LLMValidationError
 from llmcore.types import CallContext
 
-__all__ = ["CONTEXT_FIELDS", "context", "current_context", "resolve"]
+__all__ = ["CONTEXT_FIELDS", "context", "current_context", "inside", "resolve"]
 
 #: Keyword arguments of a call that describe it instead of going to the provider.
 CONTEXT_FIELDS = frozenset(field.name for field in fields(CallContext))
@@ -42,6 +42,16 @@ def context(**values: Any) -> Iterator[CallContext]:
     token = _current.set(resolve(values))
     try:
         yield _current.get()
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def inside(parent: CallContext, call_id: str) -> Iterator[None]:
+    """Makes the calls inside the block children of the call `call_id`, whose context is `parent`."""
+    token = _current.set(replace(parent, parent_call_id=call_id))
+    try:
+        yield
     finally:
         _current.reset(token)
 

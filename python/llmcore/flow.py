@@ -18,6 +18,7 @@ import msgspec
 
 from llmcore._core import AttemptRecord, Finish, Send
 from llmcore.call import Call
+from llmcore.call_context import inside
 from llmcore.errors import LLMError, error_for
 from llmcore.explain import explain
 from llmcore.transport import TransportError
@@ -132,9 +133,9 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpRespo
     request = call.requests[send.target]
     try:
         if provider.local:
-            response: HttpResponse | TransportError | None = HttpResponse(
-                200, _NO_HEADERS, provider.answer(request, call.call_type)
-            )
+            with inside(call.context, call.id):
+                body = provider.answer(request, call.call_type)
+            response: HttpResponse | TransportError | None = HttpResponse(200, _NO_HEADERS, body)
         else:
             encoded = call.first if send.target == 0 and call.first is not None else provider.encode(request)
             timeout = (send.not_after - runtime.clock.now()[0]) / 1e9

@@ -22,6 +22,7 @@ from llmcore.clock import ManualClock
 from llmcore.config import Settings
 from llmcore.errors import BudgetExceededError, LLMCancelledError, LLMConfigError, LLMError, LLMValidationError
 from llmcore.prepare import most_output
+from llmcore.providers.offline import OfflineProvider
 from llmcore.runtime import NoLedger, Runtime
 from llmcore.transport import Transport
 from llmcore.types import CallRecord, HttpRequest, HttpResponse, LLMRequest, LLMResponse, Money, Outcome, Usage
@@ -706,3 +707,27 @@ def test_a_body_that_is_not_strictly_json_is_shown_all_the_same() -> None:
     shown = LLMResponse("", "m", "p", Usage(), None, "id", body=body).raw_response
     assert shown["text"] == "caf\ufffd"
     assert shown["logprob"] != shown["logprob"]
+
+
+def test_a_call_made_while_another_is_answered_is_its_child() -> None:
+    sink = ListSink()
+    runtime = Runtime(settings_of(provider="offline"), tracker=sink)
+
+    class Asking(OfflineProvider):
+        """Asks another provider before it answers."""
+
+        name = "asking"
+
+        def answer(self, request: LLMRequest, call_type: str | None) -> bytes:
+            LLMClient("offline", runtime=runtime).complete(ask("And you?"))
+            return super().answer(request, call_type)
+
+    with llmcore.context(trace_id="t1"):
+        LLMClient(Asking(), "m", runtime=runtime).complete(ask("What now?"))
+        LLMClient("offline", runtime=runtime).complete(ask("Next."))
+    child, parent, other = sink.records
+    assert child.context.parent_call_id == parent.id
+    assert parent.context.parent_call_id is None
+    assert other.context.parent_call_id is None
+    assert {record.context.trace_id for record in sink.records} == {"t1"}
+    runtime.close()
