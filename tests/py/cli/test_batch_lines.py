@@ -92,7 +92,7 @@ def test_blank_lines_are_no_requests() -> None:
     [
         (b'{"custom_id": "a", ', "invalid_json", "not JSON"),
         (b"[1]", "invalid_json", "an array, not an object"),
-        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "invalid_json", "nested too deeply"),
+        (b'{"a":' * 200_000 + b"1" + b"}" * 200_000, "invalid_json", "nested too deeply"),
         (b'{"custom_id": "a\xff"}', "invalid_utf8", "byte 0xff at 16"),
         (b'\xc3{"custom_id": "a"}', "invalid_utf8", "byte 0xc3 at 0"),
         (b'{"custom_id": "\\ud800 x"}', "invalid_json", "not JSON"),

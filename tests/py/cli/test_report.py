@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def test_the_context_beside_a_request_and_its_id_are_in_the_ledger(
 
     run("batch", requests([line]), "--provider", "offline", "-o", "out.jsonl", "--database", "calls.db")
 
-    with sqlite3.connect("calls.db") as database:
+    with closing(sqlite3.connect("calls.db")) as database, database:
         row = database.execute("SELECT call_type, game_id, hand_number, tags, metadata FROM llm_calls").fetchone()
     assert row[:3] == ("commentary", "g1", 4)
     assert json.loads(row[3]) == ["a"]
