@@ -1,6 +1,15 @@
-"""How numbers read on a terminal."""
+"""How numbers and commands read on a terminal."""
 
-__all__ = ["clock", "compact", "dollars", "milliseconds", "seconds"]
+import re
+import shlex
+from collections.abc import Sequence
+
+__all__ = ["clock", "command", "compact", "dollars", "milliseconds", "seconds"]
+
+
+def command(arguments: Sequence[str]) -> str:
+    """A command line to be typed again, with *** for the passwords in its URLs."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", shlex.join(arguments))
 
 
 def compact(count: int) -> str:

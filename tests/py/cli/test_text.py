@@ -61,3 +61,8 @@ def test_durations_are_words(duration: float, reads: str) -> None:
 )
 def test_latencies_are_milliseconds_or_seconds(duration: float, reads: str) -> None:
     assert text.milliseconds(duration) == reads
+
+
+def test_a_command_to_type_again_shows_no_password() -> None:
+    typed = ["llmcore", "batch", "in put.jsonl", "--database", "postgresql://ada:s3cr@t@db:5432/calls"]
+    assert text.command(typed) == "llmcore batch 'in put.jsonl' --database postgresql://ada:***@db:5432/calls"

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shlex
 import signal
 import sqlite3
 import stat
@@ -21,6 +20,7 @@ from llmcore.cli.batch.progress import Progress, Tally
 from llmcore.cli.batch.runner import Ending, Runner, Verdict
 from llmcore.cli.batch.seen import SeenIds
 from llmcore.cli.batch.source import Source
+from llmcore.cli.text import command
 from llmcore.errors import LLMConfigError
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _conclude(options: Options, verdict: Verdict, tally: Tally, source: Source) 
         parts.append(f"{passed:,} finished before")
     failed = tally.failed + tally.malformed + source.finished_failed
     where = options.failed or options.output
-    again = f"llmcore {shlex.join(sys.argv[1:])}"
+    again = command(["llmcore", *sys.argv[1:]])
     said = f"{options.source}: {', '.join(parts)}."
     if verdict.ending is Ending.COMPLETE:
         if failed:
