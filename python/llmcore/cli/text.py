@@ -9,7 +9,7 @@ __all__ = ["clock", "command", "compact", "dollars", "milliseconds", "seconds"]
 
 def command(arguments: Sequence[str]) -> str:
     """A command line to be typed again, with *** for the passwords in its URLs."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", shlex.join(arguments))
+    return re.sub(r"(://[^:/@\s]*):\S+@", r"\1:***@", shlex.join(arguments))
 
 
 def compact(count: int) -> str:
