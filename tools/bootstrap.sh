@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that the machine has what `demo` (a compiler and Python) or `test` (the C++ test libraries too) needs, and installs
-# only what is missing: Debian packages, where this is root or sudo lets us be. Otherwise it says exactly what is lacking.
+# Makes sure that the machine has what `demo` (a compiler and Python), `test` (the C++ test libraries too) or `bench` (google-benchmark)
+# needs, and installs only what is missing: Debian packages, where this is root or sudo lets us be. Otherwise it says exactly what is lacking.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 purpose="$1"
 
@@ -24,9 +24,12 @@ check() {
       die "$python has no ensurepip, venv or Python.h; install it completely, or name another one: make $purpose PYTHON=python3"
     fi
   fi
-  if [[ $purpose == test ]]; then
+  if [[ $purpose == test || $purpose == bench ]]; then
     if ! good_cmake; then need cmake; fi
     if ! command -v ninja >/dev/null; then need ninja-build; fi
+  fi
+  if [[ $purpose == bench ]] && ! has_header benchmark/benchmark.h; then need libbenchmark-dev; fi
+  if [[ $purpose == test ]]; then
     if [[ " ${missing[*]-} " == *" g++ "* ]]; then
       need libgtest-dev libgmock-dev nlohmann-json3-dev
     else

@@ -1,0 +1,72 @@
+#include <benchmark/benchmark.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "llmcore/response_cache.hpp"
+
+namespace llmcore {
+namespace {
+
+using Value = std::shared_ptr<const std::string>;
+
+constexpr std::size_t kEntries = 10'000;
+
+std::vector<Fingerprint> keys(std::size_t count) {
+  std::vector<Fingerprint> made;
+  made.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) made.push_back(fingerprint("default", "", "", std::to_string(i)));
+  return made;
+}
+
+ResponseCacheConfig config(std::size_t entries) {
+  return {static_cast<std::int64_t>(entries), std::int64_t{1} << 40U, kHour};
+}
+
+void hit(benchmark::State& state) {
+  const auto known = keys(kEntries);
+  const Value value = std::make_shared<const std::string>(2000, 'x');
+  ResponseCache<Value> cache(config(kEntries));
+  for (const Fingerprint& key : known) cache.put(key, value, value->size(), 0);
+  std::size_t at = 0;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(cache.get(known[at], 1));
+    at = (at + 7919) % kEntries;  // coprime: all of them, in no order that a prefetcher knows
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(hit)->Name("cache/hit, 10000 entries");
+
+void miss(benchmark::State& state) {
+  const auto known = keys(2 * kEntries);
+  const Value value = std::make_shared<const std::string>(2000, 'x');
+  ResponseCache<Value> cache(config(kEntries));
+  for (std::size_t i = 0; i < kEntries; ++i) cache.put(known[i], value, value->size(), 0);
+  std::size_t at = 0;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(cache.get(known[kEntries + at], 1));
+    at = (at + 7919) % kEntries;
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(miss)->Name("cache/miss, 10000 entries");
+
+// Every put pushes another entry out.
+void put_with_eviction(benchmark::State& state) {
+  const auto known = keys(8 * kEntries);
+  const Value value = std::make_shared<const std::string>(2000, 'x');
+  ResponseCache<Value> cache(config(kEntries));
+  for (const Fingerprint& key : known) cache.put(key, value, value->size(), 0);
+  std::size_t at = 0;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(cache.put(known[at], value, value->size(), 1));
+    at = at + 1 == known.size() ? 0 : at + 1;
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(put_with_eviction)->Name("cache/put with eviction, 10000 entries");
+
+}  // namespace
+}  // namespace llmcore

@@ -1,0 +1,18 @@
+# The C++ benchmarks: one executable, one file for each component (tools/bench.sh runs it). They are no tests: nothing fails because it
+# is slow.
+find_package(benchmark CONFIG REQUIRED)
+
+set(LLMCORE_BENCHMARK_SOURCES
+    request_queue_bench.cpp
+    response_cache_bench.cpp)
+list(TRANSFORM LLMCORE_BENCHMARK_SOURCES PREPEND benchmarks/cpp/)
+
+add_executable(llmcore_benchmarks ${LLMCORE_BENCHMARK_SOURCES})
+llmcore_target(llmcore_benchmarks)
+target_link_libraries(llmcore_benchmarks PRIVATE llmcore_core llmcore_io benchmark::benchmark_main)
+
+file(GLOB llmcore_unlisted_benchmarks RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS benchmarks/cpp/*.cpp)
+list(REMOVE_ITEM llmcore_unlisted_benchmarks ${LLMCORE_BENCHMARK_SOURCES})
+if(llmcore_unlisted_benchmarks)
+  message(FATAL_ERROR "No list in cmake/benchmarks.cmake names: ${llmcore_unlisted_benchmarks}")
+endif()
