@@ -94,12 +94,12 @@ else()
   endforeach()
 endif()
 
-include(cmake/readme.cmake)
+include(cmake/examples.cmake)
 
 # A file in no list would be read, formatted and never compiled.
 file(GLOB_RECURSE llmcore_unlisted RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS cpp/include/*.hpp cpp/src/*.cpp tests/cpp/*.cpp)
 list(FILTER llmcore_unlisted EXCLUDE REGEX "^tests/cpp/consumers/")
-foreach(target IN ITEMS llmcore_core llmcore_io llmcore_simulation llmcore_simulate llmcore_tests llmcore_impure)
+foreach(target IN ITEMS llmcore_core llmcore_io llmcore_simulation llmcore_simulate llmcore_tests llmcore_examples llmcore_impure)
   foreach(property IN ITEMS SOURCES HEADER_SET)
     get_target_property(llmcore_listed ${target} ${property})
     list(TRANSFORM llmcore_listed REPLACE "^${PROJECT_SOURCE_DIR}/" "")

@@ -1,4 +1,4 @@
-"""The parts of the engine that count, and the one that writes, each used alone: see docs/components.md."""
+"""The parts of the engine that count, and the one that writes, each used alone: see docs/components/."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The parts of the engine that hold calls back, each used alone, the time handed in: see docs/components.md."""
+"""The parts of the engine that hold calls back, each used alone, the time handed in: see docs/components/."""
 
 from bisect import bisect_left
 

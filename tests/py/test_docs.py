@@ -1,4 +1,6 @@
-"""Every Python example of README and docs/ runs as it stands there, in an empty folder, without a key."""
+"""Every Python example of README and docs/ runs as it stands there, in an empty folder, without a key,
+and prints what it says that it prints.
+"""
 
 import os
 import re
@@ -28,6 +30,21 @@ def test_there_are_examples() -> None:
     assert {"README.md", "docs/client.md"} <= pages
 
 
+def test_every_component_has_an_example_in_both_languages() -> None:
+    for page in (ROOT / "docs" / "components").glob("*.md"):
+        blocks = re.findall(r"^```(python|cpp)$", page.read_text(), re.MULTILINE)
+        assert page.name == "README.md" or {"python", "cpp"} == set(blocks), page.name
+
+
+def promises(source: str) -> list[str]:
+    """What the comments behind each print say that it prints: all of it, or up to a colon or semicolon."""
+    return re.findall(r"^print\(.*\)\s+# (.*)$", source, re.MULTILINE)
+
+
+def keeps(promise: str, line: str) -> bool:
+    return promise == line or promise.startswith((f"{line}:", f"{line};"))
+
+
 @pytest.mark.parametrize(("place", "source"), [pytest.param(*found, id=found[0]) for found in examples()])
 def test_example_runs(place: str, source: str, tmp_path: Path) -> None:
     environment = {
@@ -42,6 +59,9 @@ def test_example_runs(place: str, source: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, f"{place}\n{done.stderr}"
+    printed = iter(done.stdout.splitlines())
+    for promise in promises(source):
+        assert any(keeps(promise, line) for line in printed), f"{place} does not print: {promise}\n{done.stdout}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
