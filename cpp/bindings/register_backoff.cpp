@@ -2,6 +2,7 @@
 
 #include "arguments.hpp"
 #include "bindings.hpp"
+#include "fastcall.hpp"
 #include "llmcore/backoff.hpp"
 #include "locked.hpp"
 
@@ -35,18 +36,15 @@ void register_backoff(py::module_& m) {
       .def_readwrite("jitter", &BackoffConfig::jitter)
       .def_readwrite("jitter_permille", &BackoffConfig::jitter_permille);
 
-  py::class_<Locked<SeededBackoff>>(m, "Backoff")
-      .def(py::init([](const BackoffConfig& config, std::uint64_t seed) {
-             return std::make_unique<Locked<SeededBackoff>>(config, seed);
-           }),
-           py::arg("config") = BackoffConfig{}, py::arg("seed") = 0)
-      .def(
-          "delay",
-          [](Locked<SeededBackoff>& self, std::int64_t attempt) {
-            check_count(attempt, "attempt");
-            return self.with([&](SeededBackoff& b) { return b.backoff.delay(attempt, b.rng); });
-          },
-          py::arg("attempt"));
+  py::class_<Locked<SeededBackoff>> backoff(m, "Backoff");
+  backoff.def(py::init([](const BackoffConfig& config, std::uint64_t seed) {
+                return std::make_unique<Locked<SeededBackoff>>(config, seed);
+              }),
+              py::arg("config") = BackoffConfig{}, py::arg("seed") = 0);
+  def_fast(backoff, "delay", "attempt", [](Locked<SeededBackoff>& self, std::int64_t attempt) {
+    check_count(attempt, "attempt");
+    return self.with([&](SeededBackoff& b) { return b.backoff.delay(attempt, b.rng); });
+  });
 }
 
 }  // namespace llmcore::bindings

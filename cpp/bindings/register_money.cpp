@@ -4,6 +4,7 @@
 
 #include "arguments.hpp"
 #include "bindings.hpp"
+#include "fastcall.hpp"
 #include "llmcore/money.hpp"
 
 namespace llmcore::bindings {
@@ -46,7 +47,8 @@ void register_money(py::module_& m) {
       .def("__eq__", [](const Rates& a, const Rates& b) { return a == b; }, py::is_operator());
 
   // Immutable from Python, so that cards can be shared between the catalogue and every engine.
-  py::class_<PriceCard, std::shared_ptr<PriceCard>>(m, "PriceCard")
+  py::class_<PriceCard, std::shared_ptr<PriceCard>> bound(m, "PriceCard");
+  bound
       .def(py::init([](const Rates& base, const std::vector<std::pair<std::int64_t, Rates>>& tiers, Text source) {
              auto card = std::make_shared<PriceCard>();
              card->base = base;
@@ -65,24 +67,20 @@ void register_money(py::module_& m) {
                                return tiers;
                              })
       .def_readonly("source", &PriceCard::source)
-      .def(
-          "cost",
-          [](const PriceCard& card, const Usage& usage, std::int64_t requests) {
-            check_count(requests, "requests");
-            const std::optional<NanoUsd> cost = cost_of(card, usage, requests);
-            if (cost) return *cost;
-            PyErr_SetString(PyExc_OverflowError, "this cost does not fit in 64 bits of nano-dollars");
-            throw py::error_already_set();
-          },
-          py::arg("usage"), py::arg("requests") = 1)
-      .def(
-          "worst_case",
-          [](const PriceCard& card, std::int64_t input_tokens, std::int64_t output_tokens, std::int64_t images) {
-            return known(worst_case_cost(card, input_tokens, output_tokens, images),
-                         "token and image counts must be >= 0 and their cost must fit in 64 bits");
-          },
-          py::arg("input_tokens"), py::arg("output_tokens"), py::arg("images") = 0)
       .def("__eq__", [](const PriceCard& a, const PriceCard& b) { return a == b; }, py::is_operator());
+
+  def_fast(bound, "cost", "usage, requests=1", [](const PriceCard& self, const Usage& usage, Or<1> requests) {
+    check_count(requests, "requests");
+    const std::optional<NanoUsd> cost = cost_of(self, usage, requests);
+    if (cost) return *cost;
+    PyErr_SetString(PyExc_OverflowError, "this cost does not fit in 64 bits of nano-dollars");
+    throw py::error_already_set();
+  });
+  def_fast(bound, "worst_case", "input_tokens, output_tokens, images=0",
+           [](const PriceCard& self, std::int64_t input_tokens, std::int64_t output_tokens, Or<0> images) {
+             return known(worst_case_cost(self, input_tokens, output_tokens, images),
+                          "token and image counts must be >= 0 and their cost must fit in 64 bits");
+           });
 
   m.def("to_micro_usd", &to_micro_usd, py::arg("nano_usd"));
 }

@@ -3,6 +3,7 @@
 #include "arguments.hpp"
 #include "as_dict.hpp"
 #include "bindings.hpp"
+#include "fastcall.hpp"
 #include "held.hpp"
 #include "llmcore/rate_limiter.hpp"
 #include "locked.hpp"
@@ -48,56 +49,19 @@ void register_rate_limiter(py::module_& m) {
       .def_readonly("tokens_reset", &RateObservation::tokens_reset);
 
   using Reservation = Held<RateLimiter>;
-  py::class_<Reservation>(m, "RateReservation")
-      .def_property_readonly("requests", [](const Reservation& held) { return held.reservation.requests; })
+  py::class_<Reservation> reservation(m, "RateReservation");
+  fast_class(reservation);
+  reservation.def_property_readonly("requests", [](const Reservation& held) { return held.reservation.requests; })
       .def_property_readonly("tokens", [](const Reservation& held) { return held.reservation.tokens; });
 
   using Limiter = Locked<RateLimiter>;
   using At = std::optional<Instant>;
-  py::class_<Limiter, std::shared_ptr<Limiter>>(m, "RateLimiter")
+  py::class_<Limiter, std::shared_ptr<Limiter>> limiter(m, "RateLimiter");
+  limiter
       .def(py::init([](const RateLimiterConfig& config, const At& now) {
              return std::make_shared<Limiter>(config, instant_or_now(now));
            }),
            py::arg("config") = RateLimiterConfig{}, py::arg("now") = py::none())
-      .def(
-          "try_acquire",
-          [](Limiter& self, std::int64_t n, const At& now) {
-            check_count(n, "n");
-            return self.with([&](RateLimiter& r) { return r.try_acquire(n, instant_or_now(now)); });
-          },
-          py::arg("n") = 1, py::arg("now") = py::none())
-      .def(
-          "time_until",
-          [](Limiter& self, std::int64_t n, const At& now) {
-            check_count(n, "n");
-            return self.with([&](RateLimiter& r) { return r.time_until(n, instant_or_now(now)); });
-          },
-          py::arg("n") = 1, py::arg("now") = py::none())
-      .def(
-          "reserve",
-          [](const std::shared_ptr<Limiter>& self, std::int64_t tokens, const At& now) -> std::optional<Reservation> {
-            check_count(tokens, "tokens");
-            const auto taken = self->with([&](RateLimiter& r) { return r.reserve(tokens, instant_or_now(now)); });
-            return taken ? std::optional(Reservation{self, *taken}) : std::nullopt;
-          },
-          py::arg("tokens") = 0, py::arg("now") = py::none())
-      .def(
-          "settle",
-          [](Limiter& self, Reservation& held, std::int64_t actual_tokens, const At& now) {
-            check_count(actual_tokens, "actual_tokens");
-            end(self, held, [&](RateLimiter& r, const RateLimiter::Reservation& reservation) {
-              r.settle(reservation, actual_tokens, instant_or_now(now));
-            });
-          },
-          py::arg("reservation"), py::arg("actual_tokens"), py::arg("now") = py::none())
-      .def(
-          "refund",
-          [](Limiter& self, Reservation& held, const At& now) {
-            end(self, held, [&](RateLimiter& r, const RateLimiter::Reservation& reservation) {
-              r.refund(reservation, instant_or_now(now));
-            });
-          },
-          py::arg("reservation"), py::arg("now") = py::none())
       .def(
           "pause_until", [](Limiter& self, Instant until) { self.with([&](RateLimiter& r) { r.pause_until(until); }); },
           py::arg("until"))
@@ -108,6 +72,29 @@ void register_rate_limiter(py::module_& m) {
           },
           py::arg("observation"), py::arg("now") = py::none())
       .def("stats", [](Limiter& self) { return as_dict(self.with([](const RateLimiter& r) { return r.stats(); })); });
+  def_fast(limiter, "try_acquire", "n=1, now=None", [](Limiter& self, Or<1> n, At now) {
+    check_count(n, "n");
+    return self.with([&](RateLimiter& r) { return r.try_acquire(n, instant_or_now(now)); });
+  });
+  def_fast(limiter, "time_until", "n=1, now=None", [](Limiter& self, Or<1> n, At now) {
+    check_count(n, "n");
+    return self.with([&](RateLimiter& r) { return r.time_until(n, instant_or_now(now)); });
+  });
+  def_fast(limiter, "reserve", "tokens=0, now=None", [](const std::shared_ptr<Limiter>& self, Or<0> tokens, At now) {
+    check_count(tokens, "tokens");
+    const auto taken = self->with([&](RateLimiter& r) { return r.reserve(tokens, instant_or_now(now)); });
+    return taken ? py::cast(Reservation{self, *taken}) : py::object(py::none());
+  });
+  def_fast(limiter, "settle", "reservation, actual_tokens, now=None",
+           [](Limiter& self, Reservation& held, std::int64_t actual_tokens, At now) {
+             check_count(actual_tokens, "actual_tokens");
+             end(self, held, [&](RateLimiter& r, const RateLimiter::Reservation& own) {
+               r.settle(own, actual_tokens, instant_or_now(now));
+             });
+           });
+  def_fast(limiter, "refund", "reservation, now=None", [](Limiter& self, Reservation& held, At now) {
+    end(self, held, [&](RateLimiter& r, const RateLimiter::Reservation& own) { r.refund(own, instant_or_now(now)); });
+  });
 }
 
 }  // namespace llmcore::bindings

@@ -2,6 +2,7 @@
 
 #include "arguments.hpp"
 #include "bindings.hpp"
+#include "fastcall.hpp"
 #include "llmcore/fingerprint.hpp"
 #include "llmcore/outcome.hpp"
 #include "llmcore/types.hpp"
@@ -86,6 +87,7 @@ void register_types(py::module_& m) {
   m.def("outcome_of_status", &outcome_of_status, py::arg("http_status"));
 
   py::class_<Usage> usage(m, "Usage");
+  fast_class(usage);
   for (const auto& [name, bucket] : kBuckets) {
     usage.def_property(
         name, [bucket = bucket](const Usage& u) { return u.*bucket; },
