@@ -292,6 +292,8 @@ def _record(
         request.temperature,
         request.max_tokens,
     )
+    record.tenant = call.tenant
+    record.reported_cost = None if reply is None else reply.reported_cost
     record.created_at = call.created_at
     record.completed_at = call.created_at + record.latency
     if call.attempts:

@@ -338,6 +338,11 @@ class CallRecord(msgspec.Struct, gc=False):
     completed_at: int = 0
     #: provider's id of the request that answered or failed last
     request_id: str | None = None
+    tenant: str = "default"
+    #: nano-USD set aside for it at the most; None: no budget watched it and its price is unknown
+    reserved: int | None = None
+    #: nano-USD that the provider itself says it cost
+    reported_cost: int | None = None
 
 
 class Sink(Protocol):

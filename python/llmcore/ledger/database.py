@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -173,6 +174,7 @@ class Database:
                 connection.exec_driver_sql("SET TIME ZONE 'UTC'")
                 connection.commit()
                 self._expect_head(connection)
+                self._make_months_ahead(connection)
             return connection
 
     def connect_reading(self) -> "Connection":
@@ -215,8 +217,18 @@ class Database:
                 _driver(connection).execute(f"PRAGMA busy_timeout = {_OPEN_TIMEOUT_MS}")
             move(connection, direction, revision)
             reached = current(connection)
+            if reached is not None:
+                self._make_months_ahead(connection)
             connection.close()
             return reached
+
+    @staticmethod
+    def _make_months_ahead(connection: "Connection") -> None:
+        if connection.dialect.name == "postgresql":
+            from llmcore.ledger.partitions import make_ahead
+
+            connection.rollback()
+            make_ahead(connection, datetime.now(UTC))
 
     def _missing(self) -> bool:
         try:

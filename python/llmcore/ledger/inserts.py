@@ -47,6 +47,7 @@ class Inserts:
     """How calls get into the database behind a connection. Writing the same call again changes nothing."""
 
     def __init__(self, connection: Connection) -> None:
+        by_month = ""
         if connection.dialect.name == "sqlite":
             driver: Any = connection.connection.dbapi_connection
             how = ("?", driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER))
@@ -54,9 +55,11 @@ class Inserts:
             # psycopg sends many single rows in one go, but takes a statement with thousands of parameters apart anew
             # every time.
             how = ("%s", 0)
+            by_month = ", created_at"  # a partitioned table's key holds what it is partitioned by
         update = ", ".join(f"{column} = excluded.{column}" for column in CALL_COLUMNS[1:])
-        self._calls = _Insert("llm_calls", CALL_COLUMNS, f"ON CONFLICT (id) DO UPDATE SET {update}", *how)
-        self._attempts = _Insert("llm_attempts", ATTEMPT_COLUMNS, "ON CONFLICT (call_id, number) DO NOTHING", *how)
+        self._calls = _Insert("llm_calls", CALL_COLUMNS, f"ON CONFLICT (id{by_month}) DO UPDATE SET {update}", *how)
+        known = f"ON CONFLICT (call_id, number{by_month}) DO NOTHING"
+        self._attempts = _Insert("llm_attempts", ATTEMPT_COLUMNS, known, *how)
 
     def write(self, connection: Connection, batch: list[CallRecord]) -> tuple[int, Exception | None]:
         """Writes calls in one transaction. If that is refused because of some row, one transaction per call: first as

@@ -27,21 +27,31 @@ __all__ = [
 Row = tuple[Any, ...]
 
 CALL_COLUMNS = (
-    *("id", "call_type", "status", "source", "provider", "model", "response_model"),
+    *("id", "tenant", "call_type", "status", "source", "provider", "model", "response_model"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "total_tokens"),
-    *("cost_nano_usd", "saved_nano_usd", "price_source", "latency_ms", "queue_ms", "first_token_ms", "attempts"),
+    *(
+        "cost_nano_usd",
+        "reserved_nano_usd",
+        "reported_cost_nano_usd",
+        "saved_nano_usd",
+        "price_source",
+        "latency_ms",
+        "queue_ms",
+        "first_token_ms",
+        "attempts",
+    ),
     *("finish_reason", "error_code", "error_message", "fallback_used", "cache_hit"),
     *("temperature", "max_tokens", "image_count", "image_size"),
     *("user_id", "owner_id", "session_id", "task_id", "company_id", "review_id", "game_id", "player_name"),
     *("prompt_template", "trace_id", "parent_call_id", "trackable_type", "trackable_id", "hand_number"),
-    *("tags", "metadata", "created_at", "started_at", "completed_at"),
+    *("tags", "metadata", "spool", "created_at", "started_at", "completed_at"),
 )
 
 ATTEMPT_COLUMNS = (
     *("call_id", "number", "provider", "model", "outcome"),
     *("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output_text", "reasoning"),
     *("audio_input", "audio_cache_read", "audio_output", "image_input", "image_output", "images", "estimated"),
-    *("cost_nano_usd", "latency_ms", "retry_after_ms", "request_id", "started_at"),
+    *("cost_nano_usd", "latency_ms", "retry_after_ms", "request_id", "created_at", "started_at"),
 )
 
 _NOTHING = Usage()
@@ -55,7 +65,17 @@ _NUMBER_LIMIT = 2**63
 _JSON = frozenset({"tags", "metadata"})
 _REAL = frozenset({"latency_ms", "queue_ms", "first_token_ms", "retry_after_ms", "temperature"})
 _NUMBERS = _REAL.union(
-    {"cost_nano_usd", "saved_nano_usd", "attempts", "number", "max_tokens", "image_count", "hand_number"},
+    {
+        "cost_nano_usd",
+        "reserved_nano_usd",
+        "reported_cost_nano_usd",
+        "saved_nano_usd",
+        "attempts",
+        "number",
+        "max_tokens",
+        "image_count",
+        "hand_number",
+    },
     (column for column in CALL_COLUMNS if column.endswith("_tokens")),
     ATTEMPT_COLUMNS[ATTEMPT_COLUMNS.index("input_uncached") : ATTEMPT_COLUMNS.index("estimated")],
 )
@@ -107,6 +127,7 @@ def call_row(record: CallRecord) -> Row:
     metadata = context.metadata
     return (
         record.id,
+        record.tenant,
         record.call_type,
         record.status._value_,
         _SOURCES[record.source],
@@ -119,6 +140,8 @@ def call_row(record: CallRecord) -> Row:
         usage.reasoning_tokens,
         input_tokens + output_tokens,
         record.cost,
+        record.reserved,
+        record.reported_cost,
         record.saved,
         record.price_source,
         record.latency / 1_000_000,
@@ -150,6 +173,7 @@ def call_row(record: CallRecord) -> Row:
         context.hand_number,
         _json(tags) if tags else None,
         _json(metadata) if metadata else None,
+        None,
         utc_text(created),
         utc_text(started) if started else None,
         utc_text(completed) if completed else None,
@@ -163,6 +187,7 @@ def add_attempt_rows(values: list[Any], record: CallRecord) -> None:
     """
     attempts = record.attempts
     last = len(attempts) - 1
+    created = utc_text(record.created_at) if attempts else ""
     for i, attempt in enumerate(attempts):
         retry_after = attempt.retry_after
         values += (record.id, attempt.number, attempt.provider, attempt.model, _OUTCOMES[attempt.outcome])
@@ -174,6 +199,7 @@ def add_attempt_rows(values: list[Any], record: CallRecord) -> None:
             attempt.latency / 1_000_000,
             retry_after / 1_000_000 if retry_after else None,
             record.request_id if i == last else None,
+            created,
             utc_text(attempt.started),
         )
 

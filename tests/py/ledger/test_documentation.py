@@ -9,6 +9,7 @@ import pytest
 
 from ledger.making import SECOND, attempts, call
 from llmcore._core import Usage, now
+from llmcore.ledger import models
 from llmcore.ledger.rows import ATTEMPT_COLUMNS, CALL_COLUMNS
 from llmcore.ledger.tracker import UsageTracker
 from llmcore.types import CallContext, LLMCallStatusEnum, Outcome, Source
@@ -16,6 +17,11 @@ from llmcore.types import CallContext, LLMCallStatusEnum, Outcome, Source
 PAGE = (Path(__file__).parents[3] / "docs" / "ledger.md").read_text()
 QUERIES = re.findall(r"^([^\n]+\?)\n\n```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
+TABLES = [
+    ("llm_calls", CALL_COLUMNS),
+    ("llm_attempts", ATTEMPT_COLUMNS),
+    ("llm_payloads", tuple(models.llm_payloads.c.keys())),
+]
 Row = dict[str, object]
 
 
@@ -85,7 +91,7 @@ def test_what_the_cache_saves(ledger: Path) -> None:
     assert (row["calls"], row["from_cache"], row["joined"], row["usd_saved"]) == (24, 1, 1, 4.0)
 
 
-@pytest.mark.parametrize(("table", "columns"), [("llm_calls", CALL_COLUMNS), ("llm_attempts", ATTEMPT_COLUMNS)])
+@pytest.mark.parametrize(("table", "columns"), TABLES)
 def test_every_column_is_explained(table: str, columns: tuple[str, ...]) -> None:
     section = PAGE.partition(f"### {table}\n")[2].partition("\n#")[0]
     assert tuple(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == columns

@@ -111,6 +111,9 @@ def test_a_row_holds_all_of_a_call() -> None:
         started_at=NOW + SECOND,
         completed_at=NOW + 2 * SECOND + 1_999,
         request_id="req_1",
+        tenant="acme",
+        reserved=200_000_000,
+        reported_cost=123_000_000,
     )
 
     row = row_of(record)
@@ -123,6 +126,7 @@ def test_a_row_holds_all_of_a_call() -> None:
     assert row == {
         "id": "0190a8e5-0000-7000-8000-000000000001",
         "call_type": "rag_query",
+        "tenant": "acme",
         "status": "fallback",
         "source": "provider",
         "provider": "openai",
@@ -134,6 +138,8 @@ def test_a_row_holds_all_of_a_call() -> None:
         "reasoning_tokens": 32,
         "total_tokens": USAGE.total_tokens,
         "cost_nano_usd": 123_456_789,
+        "reserved_nano_usd": 200_000_000,
+        "reported_cost_nano_usd": 123_000_000,
         "saved_nano_usd": 42,
         "price_source": "genai-prices",
         "latency_ms": 1234.567,
@@ -149,6 +155,7 @@ def test_a_row_holds_all_of_a_call() -> None:
         "max_tokens": 100,
         "image_count": 3,
         "image_size": "1024x1024",
+        "spool": None,
         "created_at": "2026-03-01 12:00:00.000000",
         "started_at": "2026-03-01 12:00:01.000000",
         "completed_at": "2026-03-01 12:00:02.000001",
