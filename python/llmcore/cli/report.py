@@ -1,18 +1,21 @@
 """The report of a run or of the ledger: as text for people, as JSON for programs."""
 
 import re
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from llmcore.cli.text import dollars, milliseconds, seconds
+from llmcore.cli.text import dollars, milliseconds, name, seconds, show
 from llmcore.errors import LLMConfigError
 
 if TYPE_CHECKING:
     from llmcore.ledger.report import Report, Section
 
 __all__ = ["moment", "render", "render_json", "run_report"]
+
+#: Lines of a table.
+_ROWS = 50
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -31,7 +34,7 @@ def run_report(database: str | None, since: str | None, as_json: bool) -> None:
     if url == "none":
         raise LLMConfigError('the ledger is "none", so there is nothing to report; name a database with --database')
     found = report(url, since=start)
-    sys.stdout.write((render_json(found) if as_json else render(found)) + "\n")
+    show(render_json(found) if as_json else render(found))
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -107,11 +110,11 @@ def _table(title: str, sections: "Mapping[str, Section]") -> list[str]:
     if len(sections) < 2:
         return []
     rows = [(title, "calls", "failed", "tokens in", "out", "cost", "p50", "p95")]
-    for name, section in sections.items():
+    for key, section in islice(sections.items(), _ROWS):
         cost = dollars(section.cost_nano_usd) + (" + ?" if section.unknown_cost_calls else "")
         rows.append(
             (
-                name,
+                name(key),
                 f"{section.calls:,}",
                 f"{section.failed + section.refused:,}",
                 f"{section.input_tokens:,}",
@@ -130,4 +133,5 @@ def _table(title: str, sections: "Mapping[str, Section]") -> list[str]:
             )
             for row in rows
         ),
+        *([f"... and {len(sections) - _ROWS:,} more (--json has them all)"] if len(sections) > _ROWS else []),
     ]

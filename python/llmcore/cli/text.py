@@ -1,10 +1,51 @@
-"""How numbers and commands read on a terminal."""
+"""How numbers, names and commands read on a terminal, and how text gets there."""
 
+import contextlib
+import os
 import re
 import shlex
+import sys
 from collections.abc import Sequence
+from typing import TextIO
 
-__all__ = ["clock", "command", "compact", "dollars", "milliseconds", "seconds"]
+from llmcore.errors import LLMConfigError
+
+__all__ = ["clock", "command", "compact", "dollars", "milliseconds", "name", "say", "seconds", "show"]
+
+#: Characters of a name that are shown.
+_NAME = 60
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Writes a line to standard error. A run goes on if nobody can read it, be it that the disk of a log is full."""
+    stream = sys.stderr if stream is None else stream
+    with contextlib.suppress(OSError):
+        stream.write(text + "\n")
+        stream.flush()
+
+
+def show(text: str) -> None:
+    """Writes what a command was asked for to standard output. A reader that has gone wants no more of it.
+
+    :raises LLMConfigError: it cannot be written
+    """
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in its buffer would be written, and fail, once more at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            reason = (error.strerror or str(error)).lower()
+            raise LLMConfigError(
+                f"the report cannot be written to standard output ({reason}); make room there"
+            ) from None
+
+
+def name(text: str) -> str:
+    """A name from outside as one short word: without line ends, control characters and the middle of a long one."""
+    shown = "".join(character if character.isprintable() else "?" for character in text)
+    return shown if len(shown) <= _NAME else f"{shown[: _NAME - 20]}...{shown[-17:]}"
 
 
 def command(arguments: Sequence[str]) -> str:

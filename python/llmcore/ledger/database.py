@@ -248,8 +248,10 @@ class Database:
         if _uses_wal(driver, change=self._host is None):
             driver.execute("PRAGMA synchronous = NORMAL")  # survives a crash of the process without a sync per batch
         self._migrate_sqlite(connection)
-        # A file that can be read but not written shows itself only here.
+        # A file that can be read but not written shows itself only here: SQLite begins to read where it may not write,
+        # whatever BEGIN asked for, and refuses the first statement that would write, even one that finds nothing.
         begin_writing(connection)
+        connection.exec_driver_sql("DELETE FROM llm_calls WHERE FALSE")
         connection.rollback()
         connection.info[_FILE] = self._file_now()
 

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,17 @@ def batch(run: Run) -> Run:
         assert "Traceback" not in ran.err
         sentence: str = ran.err.strip().splitlines()[-1]
         return sentence
+
+    return command
+
+
+@pytest.fixture
+def run_shell() -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Runs ``llmcore`` with the rest of a command line of bash."""
+
+    def command(rest: str) -> subprocess.CompletedProcess[str]:
+        line = f"{sys.executable} -m llmcore.cli {rest}"
+        return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=60)
 
     return command
 
@@ -136,11 +148,65 @@ def test_a_file_that_holds_something_else_is_not_taken_for_results(
     assert (tmp_path / "out.jsonl").read_text() == "dear diary\n"
 
 
-def test_results_need_a_place(run: Run, requests: Requests) -> None:
-    ran = run("batch", requests(1), "--provider", "offline", "--database", "none")
+@pytest.mark.parametrize("place", [(), ("-o", "-")])
+def test_results_need_a_place(run: Run, requests: Requests, place: tuple[str, ...]) -> None:
+    ran = run("batch", requests(1), "--provider", "offline", "--database", "none", *place)
 
     assert ran.code == 2
     assert "-o OUT.jsonl" in ran.err
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_streams_are_no_obstacle(
+    run_shell: Callable[[str], subprocess.CompletedProcess[str]], requests: Requests, results: Results, closed: str
+) -> None:
+    requests(3)
+
+    ran = run_shell(f"batch in.jsonl -o out.jsonl --provider offline --database calls.db {closed}")
+
+    assert ran.returncode == 0
+    assert "Traceback" not in ran.stderr
+    assert len(results()) == 3
+
+
+def test_a_report_that_cannot_be_written_is_told_and_the_results_are_complete(
+    run_shell: Callable[[str], subprocess.CompletedProcess[str]], requests: Requests, results: Results
+) -> None:
+    requests(3)
+
+    ran = run_shell("batch in.jsonl -o out.jsonl --provider offline --database calls.db > /dev/full")
+
+    assert ran.returncode == 1
+    said = "The results are complete, but the report cannot be written to standard output (no space left on device)"
+    assert ran.stderr.splitlines() == ["in.jsonl: 3 ok, 0 failed.", f"{said}; make room there."]
+    assert len(results()) == 3
+    again = run_shell("report --database calls.db > /dev/full")
+    assert again.returncode == 2
+    assert again.stderr.startswith("llmcore: the report cannot be written to standard output (no space left")
+    assert len(again.stderr.splitlines()) == 1
+
+
+def test_what_nobody_can_read_ends_no_run(
+    run_shell: Callable[[str], subprocess.CompletedProcess[str]], requests: Requests, results: Results
+) -> None:
+    requests(3)
+
+    ran = run_shell("batch in.jsonl -o out.jsonl --provider offline --database none 2> /dev/full")
+
+    assert ran.returncode == 0
+    assert "3 ok" in ran.stdout
+    assert len(results()) == 3
+
+
+def test_a_reader_that_goes_early_is_no_failure(
+    run_shell: Callable[[str], subprocess.CompletedProcess[str]], requests: Requests
+) -> None:
+    requests(3)
+
+    ran = run_shell("batch in.jsonl -o out.jsonl --provider offline --database none | true; exit ${PIPESTATUS[0]}")
+
+    assert ran.returncode == 0
+    assert ran.stderr == "in.jsonl: 3 ok, 0 failed.\n"
 
 
 def test_a_folder_that_is_missing_is_named(batch: Run, requests: Requests) -> None:

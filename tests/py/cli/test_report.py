@@ -82,6 +82,19 @@ def test_one_model_and_one_call_type_need_no_tables() -> None:
     assert "\n\n" not in render(builder.build())
 
 
+def test_tables_stay_readable_whatever_the_names_and_however_many() -> None:
+    builder = ReportBuilder()
+    for number in range(60):
+        builder.add(call(number, call_type=f"type {number}", model=f"\x1b[2J{number % 2}" * 5000))
+
+    lines = render(builder.build()).splitlines()
+
+    assert max(map(len, lines)) < 160
+    assert all(line.isprintable() for line in lines)
+    assert lines[-1] == "... and 10 more (--json has them all)"
+    assert sum(line.startswith("type ") for line in lines) == 50
+
+
 def test_nothing_is_a_report_too() -> None:
     assert render(ReportBuilder().build()).startswith("calls     0: 0 ok")
 

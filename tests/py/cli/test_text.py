@@ -66,3 +66,10 @@ def test_latencies_are_milliseconds_or_seconds(duration: float, reads: str) -> N
 def test_a_command_to_type_again_shows_no_password() -> None:
     typed = ["llmcore", "batch", "in put.jsonl", "--database", "postgresql://ada:s3cr@t@db:5432/calls"]
     assert text.command(typed) == "llmcore batch 'in put.jsonl' --database postgresql://ada:***@db:5432/calls"
+
+
+def test_a_name_from_outside_is_one_short_word() -> None:
+    assert text.name("gpt-4o-mini") == "gpt-4o-mini"
+    assert text.name("a\x1b[2J\nb\x00") == "a?[2J?b?"
+    assert text.name("m" * 60) == "m" * 60
+    assert text.name("m" * 50 + "z" * 50) == "m" * 40 + "..." + "z" * 17

@@ -323,16 +323,16 @@ AS_NOBODY = """
 """
 
 
-@pytest.mark.parametrize("what", ["folder", "file", "path"])
+@pytest.mark.parametrize("what", ["folder", "file", "file alone", "path"])
 def test_a_folder_or_file_that_must_not_be_written_is_told(what: str) -> None:
     with TemporaryDirectory() as name:  # pytest's own folders are closed to others
         folder = Path(name) / "ledger"
         folder.mkdir()
         path = folder / "calls.db"
-        if what == "file":
+        if what.startswith("file"):
             UsageTracker(str(path)).check()
             path.chmod(0o444)
-        folder.chmod(0o555 if what != "path" else 0o000)
+        folder.chmod({"file alone": 0o777, "path": 0o000}.get(what, 0o555))
         folder.parent.chmod(0o755)
         out = run_python(AS_NOBODY, path)
         folder.chmod(0o755)

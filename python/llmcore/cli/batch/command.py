@@ -20,7 +20,7 @@ from llmcore.cli.batch.progress import Progress, Tally
 from llmcore.cli.batch.runner import Ending, Runner, Verdict
 from llmcore.cli.batch.seen import SeenIds
 from llmcore.cli.batch.source import Source
-from llmcore.cli.text import command
+from llmcore.cli.text import command, say, show
 from llmcore.errors import LLMConfigError
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def _open_outputs(options: Options, stack: ExitStack, source_file: int, seen: Se
     """The files for answers and for errors, taken up."""
     if options.output is None:
         raise LLMConfigError("the file for the results is missing; name it with -o OUT.jsonl")
+    if options.output == Path("-"):
+        raise LLMConfigError("results are not mixed with the report on standard output; name a file with -o OUT.jsonl")
     stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _as_interrupt))
     source = os.fstat(source_file)
     for path in (options.output, options.failed):
@@ -114,7 +116,7 @@ def _say_taken_up(file: OutputFile, found: TakenUp) -> None:
     if found.torn:
         parts.append(f"{found.torn:,} bytes of incomplete lines were moved to {found.aside}")
     if parts:
-        _say(f"{file.path}: {', '.join(parts)}.")
+        say(f"{file.path}: {', '.join(parts)}.")
 
 
 def _dry_run(options: Options, settings: "Settings", source_file: int, seen: SeenIds) -> int:
@@ -127,7 +129,7 @@ def _dry_run(options: Options, settings: "Settings", source_file: int, seen: See
     runtime = Runtime(settings, tracker=NoLedger())
     source = Source(LineReader(source_file), seen, model=options.model, default_model=_default_model(settings))
     found = Estimator(runtime, settings.provider, settings.cache.enabled).read(source)
-    sys.stdout.write(render(found, settings.provider) + "\n")
+    show(render(found, settings.provider))
     return _SOME_FAILED if found.malformed else _OK
 
 
@@ -150,12 +152,19 @@ def _run(
         for file in (output, failures):
             file.sync()
     found = report.build()
+    unseen = None
     if found.total.calls or options.json:
-        sys.stdout.write((render_json(found) if options.json else render(found)) + "\n")
-        sys.stdout.flush()
+        try:
+            show(render_json(found) if options.json else render(found))
+        except LLMConfigError as error:
+            unseen = error.message
     if tracker is not None:
         _say_unrecorded(tracker)
-    return _conclude(options, verdict, tally, source)
+    code = _conclude(options, verdict, tally, source)
+    if unseen is None:
+        return code
+    say(f"The results are complete, but {unseen}.")
+    return code or _SOME_FAILED
 
 
 async def _run_all(
@@ -230,7 +239,7 @@ def _say_unrecorded(tracker: "UsageTracker") -> None:
     missing = stats.pending + stats.dropped + stats.rejected
     if missing:
         why = f": {stats.last_error}" if stats.last_error else ""
-        _say(f"{missing:,} calls are not in the ledger {tracker.location}{why}. Their results are complete.")
+        say(f"{missing:,} calls are not in the ledger {tracker.location}{why}. Their results are complete.")
 
 
 def _conclude(options: Options, verdict: Verdict, tally: Tally, source: Source) -> int:
@@ -248,16 +257,16 @@ def _conclude(options: Options, verdict: Verdict, tally: Tally, source: Source) 
     if verdict.ending is Ending.COMPLETE:
         if failed:
             said += f" The errors are in {where}; run the same command again to repeat those that may pass."
-        _say(said)
+        say(said)
         return _SOME_FAILED if failed else _OK
     if verdict.ending is Ending.INTERRUPTED:
-        _say(f"{said} Interrupted; to go on where it stopped: {again}")
+        say(f"{said} Interrupted; to go on where it stopped: {again}")
         return _INTERRUPTED
     if verdict.ending is Ending.FULL:
-        _say(f"{said} {verdict.reason}; make room, then go on where it stopped: {again}")
+        say(f"{said} {verdict.reason}; make room, then go on where it stopped: {again}")
         return _SOME_FAILED
     reason = verdict.reason.rstrip(".")
-    _say(f"{said} The run was ended because no call can succeed: {reason}. Mend that, then go on: {again}")
+    say(f"{said} The run was ended because no call can succeed: {reason}. Mend that, then go on: {again}")
     return _UNUSABLE
 
 
@@ -283,11 +292,6 @@ def _caller(client: "AsyncLLMClient", options: Options) -> "Callable[[Job], Awai
         )
 
     return call
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from llmcore.cli.batch.lines import Job, Malformed
 from llmcore.cli.batch.seen import NEW, SeenIds
 from llmcore.cli.batch.source import Source
-from llmcore.cli.text import compact, dollars
+from llmcore.cli.text import compact, dollars, name
 from llmcore.prepare import most_output
 from llmcore.types import LLMRequest
 
@@ -114,10 +114,10 @@ def render(estimate: Estimate, provider: str) -> str:
     ]
     if estimate.malformed > len(estimate.problems):
         lines.append(f"  ... and {estimate.malformed - len(estimate.problems):,} more")
-    for name, model in models.items():
+    for asked, model in models.items():
         repeated = f" ({model.repeated:,} repeated, for the cache)" if model.repeated else ""
         lines.append(
-            f"{provider}/{name}: {model.requests:,} requests{repeated}, "
+            f"{name(provider + '/' + asked)}: {model.requests:,} requests{repeated}, "
             f"about {compact(model.input_tokens)} prompt tokens, "
             f"at most {compact(model.max_output_tokens)} output tokens: {_cost([model])}"
         )

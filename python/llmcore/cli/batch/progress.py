@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from llmcore.cli.text import clock, compact, dollars
+from llmcore.cli.text import clock, compact, dollars, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -90,8 +90,7 @@ class Progress:
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            self._stream.write(text + "\n")
-            self._stream.flush()
+            say(text, self._stream)
 
     def close(self) -> None:
         """Shows the last state and gives the terminal back."""
