@@ -5,20 +5,21 @@
 // value seen once, a scan, never pushes out what is in use.
 //
 // Get, put and erase are O(1) amortised, expire() is O(1) for each entry it drops; expired entries are also dropped
-// when met. Memory beside the values: about 100 bytes for each entry and for each ghost. Ghosts are at most nine tenths
-// of max_entries, and at most the entries there are when one is added.
+// when met. Memory of a full cache beside the values and the 32 bytes of each key: at most 100 bytes for each entry,
+// the ghosts included. Ghosts are at most nine tenths of max_entries, and at most the entries there are when one is
+// added; each is known by 64 bits of its key's hash, so that one in 10^15 newcomers may be taken for it.
 //
-// Externally synchronised. Deterministic: no hash order decides anything.
+// Externally synchronised; io/sharded_cache.hpp is for many threads. Deterministic: no hash order decides anything.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include "llmcore/fingerprint.hpp"
+#include "llmcore/slot_table.hpp"
 #include "llmcore/types.hpp"
 
 namespace llmcore {
@@ -63,8 +64,8 @@ class ResponseCacheIndex {
   [[nodiscard]] std::uint64_t state_hash() const noexcept;
 
  protected:
-  using Slot = std::uint32_t;
-  static constexpr Slot kNone = std::numeric_limits<Slot>::max();
+  using Slot = SlotTable::Slot;
+  static constexpr Slot kNone = SlotTable::kNone;
 
   /// Throws std::invalid_argument when config.problem() names one.
   explicit ResponseCacheIndex(const ResponseCacheConfig& config);
@@ -77,62 +78,82 @@ class ResponseCacheIndex {
   [[nodiscard]] Slot admit(const Fingerprint& key, std::size_t value_bytes, Instant now);
   /// Forgets all keys and ghosts without releasing their slots one by one. Counters go on.
   void reset() noexcept;
+  /// How many slots there will be at most.
+  [[nodiscard]] std::size_t most_slots() const noexcept { return static_cast<std::size_t>(config_.max_entries); }
+
+  /// Makes room for one element more: twice as much as before, but no more than there will ever be. A full cache
+  /// wastes nothing.
+  template <class Element>
+  static void grow(std::vector<Element>& elements, std::size_t most) {
+    if (elements.size() < elements.capacity()) return;
+    constexpr std::size_t kFewest = 16;
+    elements.reserve(std::max(elements.size() + 1, std::min(most, std::max(kFewest, 2 * elements.size()))));
+  }
 
  private:
-  enum class Place : std::uint8_t { nowhere, small, main, ghost };
-  enum class Change : std::uint8_t { admitted, hit, promoted, reinserted, dropped, ghosted };
+  enum class Place : std::uint8_t { small, main };
+  enum class Change : std::uint8_t { admitted, hit, promoted, reinserted, dropped, returned };
   struct Links {
     Slot older = kNone;
     Slot newer = kNone;
   };
-  struct Node {
+  // All that a look touches, in one line of the processor's cache.
+  struct alignas(64) Node {
     Fingerprint key;
     Instant stored_at = 0;
-    std::int64_t bytes = 0;
-    Links queue;         // in the queue of its place
-    Links age;           // among all that have a value, by stored_at
-    Slot chain = kNone;  // next in the same bucket, or next free
-    Place place = Place::nowhere;
-    std::uint8_t uses = 0;  // hits since it came to its place: 0 to 3
+    std::uint64_t bytes : 60 = 0;
+    std::uint64_t place : 2 = 0;
+    std::uint64_t uses : 2 = 0;  // hits since it came to its place
+    Links queue;                 // in the queue of its place; `newer` is the next free slot where there is no value
+    Links age;                   // among all, by stored_at
+  };
+  // A key that left the small queue: nothing but its hash.
+  struct Ghost {
+    std::uint64_t hash = 0;
+    Links queue;
   };
   struct List {
     Slot oldest = kNone;
     Slot newest = kNone;
     std::int64_t count = 0;
-    std::int64_t bytes = 0;
   };
 
   /// The value in this slot is no longer wanted.
   virtual void release(Slot slot) noexcept = 0;
 
   [[nodiscard]] bool aged(const Node& node, Instant now) const noexcept;
-  [[nodiscard]] Slot lookup(const Fingerprint& key) const noexcept;
-  [[nodiscard]] std::size_t bucket_of(const Fingerprint& key) const noexcept;
-  [[nodiscard]] List& queue_of(Place place) noexcept;
-  void link(List& list, Links Node::* links, Slot slot) noexcept;
-  void unlink(List& list, Links Node::* links, Slot slot) noexcept;
-  void move_to(Place place, Slot slot) noexcept;
-  Slot allocate(const Fingerprint& key);
-  void drop(Slot slot) noexcept;
-  void make_room(std::int64_t bytes, Instant now) noexcept;
-  void evict_or_move_one(Instant now) noexcept;
-  void turn_into_ghost(Slot slot) noexcept;
-  void rehash();
-  void note(Change change, Slot slot) noexcept;
+  [[nodiscard]] Slot lookup(const Fingerprint& key, std::uint64_t hash) const noexcept;
+  [[nodiscard]] List& queue_of(Place place) noexcept { return place == Place::main ? main_ : small_; }
+  void enter(Place place, Slot slot) noexcept;
+  void move_to_main(Slot slot) noexcept;
+  Slot allocate(const Fingerprint& key, std::uint64_t hash);
+  void drop(Slot slot, std::uint64_t hash) noexcept;
+  void make_room(std::int64_t bytes, Instant now);
+  void evict_or_move_one(Instant now);
+  void remember(std::uint64_t hash);
+  bool forget(std::uint64_t hash) noexcept;
+  void forget_ghost(Slot slot) noexcept;
+  void note(Change change, std::uint64_t hash) noexcept;
 
   ResponseCacheConfig config_;
-  ResponseCacheStats stats_;
+  ResponseCacheStats stats_;  // `entries`, `bytes` and `ghosts` are those of the lists
   std::vector<Node> nodes_;
-  std::vector<Slot> buckets_;  // heads of chains; a power of two of them
+  std::vector<Ghost> ghosts_;
+  SlotTable slot_of_key_;
+  SlotTable slot_of_ghost_;
   Slot free_ = kNone;
+  Slot free_ghost_ = kNone;
   List small_;
   List main_;
-  List ghost_;
   List age_;
+  List ghost_;
+  std::int64_t bytes_ = 0;
+  std::int64_t bytes_in_small_ = 0;
   std::uint64_t history_ = 0;
 };
 
-/// `Value` is immutable and cheap to move: a shared pointer to bytes. Its size is told at put().
+/// `Value` is immutable, cheap to move, and empty when default-constructed: a shared pointer to bytes. Its size is told
+/// at put().
 template <class Value>
 class ResponseCache final : public ResponseCacheIndex {
  public:
@@ -142,7 +163,7 @@ class ResponseCache final : public ResponseCacheIndex {
   /// The value of `key`, or nullptr. Valid until the cache is next changed by anything but get().
   [[nodiscard]] const Value* get(const Fingerprint& key, Instant now) noexcept {
     const Slot slot = find(key, now);
-    return slot == kNone ? nullptr : &*values_[slot];
+    return slot == kNone ? nullptr : &values_[slot];
   }
 
   /// Keeps `value`, whose age counts from `now`; a value that the key had is replaced. False if it is larger than the
@@ -150,7 +171,10 @@ class ResponseCache final : public ResponseCacheIndex {
   bool put(const Fingerprint& key, Value value, std::size_t value_bytes, Instant now) {
     const Slot slot = admit(key, value_bytes, now);
     if (slot == kNone) return false;
-    if (slot >= values_.size()) values_.resize(std::size_t{slot} + 1);
+    if (slot == values_.size()) {
+      grow(values_, most_slots());
+      values_.emplace_back();
+    }
     values_[slot] = std::move(value);
     return true;
   }
@@ -158,13 +182,25 @@ class ResponseCache final : public ResponseCacheIndex {
   /// Forgets everything but the counters.
   void clear() noexcept {
     reset();
-    values_.clear();
+    if (bin_ == nullptr) {
+      values_ = {};
+    } else {
+      *bin_ = std::exchange(values_, {});
+    }
   }
 
- private:
-  void release(Slot slot) noexcept override { values_[slot].reset(); }
+  /// From now on whatever leaves the cache goes to the end of `bin` (nullptr: it is destroyed on the spot). For an owner
+  /// who holds a lock: what a value's destructor does must not happen under it.
+  void throw_into(std::vector<Value>* bin) noexcept { bin_ = bin; }
 
-  std::vector<std::optional<Value>> values_;  // by slot; empty where a slot is free or a ghost's
+ private:
+  void release(Slot slot) noexcept override {
+    Value gone = std::exchange(values_[slot], Value{});
+    if (bin_ != nullptr) bin_->push_back(std::move(gone));
+  }
+
+  std::vector<Value> values_;  // by slot; empty where a slot is free
+  std::vector<Value>* bin_ = nullptr;
 };
 
 }  // namespace llmcore
