@@ -14,10 +14,14 @@ from llmcore._core import LatencySketch
 from llmcore.ledger.rows import error_code, source_name
 from llmcore.types import CallRecord, Money, Source
 
-__all__ = ["NO_CALL_TYPE", "Latency", "Report", "ReportBuilder", "Section", "Sums"]
+__all__ = ["MOST_PARTS", "NO_CALL_TYPE", "OTHERS", "Latency", "Report", "ReportBuilder", "Section", "Sums"]
 
 #: stands for calls that have no call type
 NO_CALL_TYPE = "(none)"
+
+#: Pairs of call type and model that are told apart; stands for the names of those that came later.
+MOST_PARTS = 1000
+OTHERS = "(others)"
 
 _ENDING = {
     "success": "ok",
@@ -204,7 +208,9 @@ _ADDED = tuple(each.name for each in fields(Sums) if each.name not in ("queue_ns
 
 
 class ReportBuilder:
-    """Adds up calls one by one, by call type, provider and model. Thread-safe."""
+    """Adds up calls one by one, by call type, provider and model. Thread-safe; memory has a bound, whatever names come:
+    the first MOST_PARTS are told apart, and what comes then is one more, so that totals stay exact.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -238,8 +244,14 @@ class ReportBuilder:
                 sums.errors[code] += 1
 
     def part(self, call_type: str | None, provider: str, model: str) -> Sums:
-        """The sums of one call type at one model, to be added to."""
-        return self._parts.setdefault((call_type or NO_CALL_TYPE, provider, model), Sums())
+        """The sums of one call type at one model, to be added to; of all others once there are MOST_PARTS."""
+        key = (call_type or NO_CALL_TYPE, provider, model)
+        sums = self._parts.get(key)
+        if sums is None:
+            if len(self._parts) >= MOST_PARTS:
+                key = (OTHERS, provider, OTHERS)
+            sums = self._parts.setdefault(key, Sums())
+        return sums
 
     def build(self, since: datetime | None = None, until: datetime | None = None) -> Report:
         """The report of what was added until now; the times are only noted in it."""

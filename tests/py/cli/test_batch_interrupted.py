@@ -4,6 +4,8 @@ import json
 import random
 import signal
 import subprocess
+import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -96,6 +98,28 @@ def test_an_interrupt_while_answers_take_no_time_is_heard(spawn: Spawn, requests
     assert time.monotonic() - began < 3
     assert process.returncode == 130
     assert 0 < len(results()) < 100_000
+
+
+def test_an_interrupt_while_modules_are_loaded_ends_without_a_word() -> None:
+    script = """
+        import os, signal, sys
+
+        class InterruptedImport:
+            def find_spec(self, name, path=None, target=None):
+                if name == "llmcore._core":
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        sys.meta_path.insert(0, InterruptedImport())
+        sys.argv = ["llmcore", "--version"]
+        from llmcore.cli import main
+        main()
+    """
+
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 def lines_of(path: Path) -> int:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ledger.making import MILLISECOND, NOW, SECOND, attempts, call
 from llmcore._core import Usage
 from llmcore.errors import LedgerError
-from llmcore.ledger.report import NO_CALL_TYPE, Report, ReportBuilder
+from llmcore.ledger.report import MOST_PARTS, NO_CALL_TYPE, OTHERS, Report, ReportBuilder
 from llmcore.ledger.stats import report
 from llmcore.ledger.tracker import UsageTracker
 from llmcore.types import CallRecord, LLMCallStatusEnum, Outcome, Source
@@ -224,3 +224,14 @@ def test_a_report_may_be_asked_for_while_calls_are_recorded(tmp_path: Path) -> N
         assert total.latency.count == total.ok == total.attempts == total.calls
     tracker.close()
     assert report(str(path)).total.calls == 2000
+
+
+def test_names_without_end_are_told_apart_up_to_a_bound_and_no_call_is_missed() -> None:
+    records = [call(call_type=f"type {number}") for number in range(MOST_PARTS + 500)]
+
+    found = from_memory([*records, records[0]])
+
+    assert len(found.by_call_type) == MOST_PARTS + 1
+    assert found.by_call_type["type 0"].calls == 2
+    assert found.by_call_type[OTHERS].calls == 500
+    assert sum(section.calls for section in found.by_model.values()) == found.total.calls == len(records) + 1
