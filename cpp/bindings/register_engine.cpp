@@ -150,7 +150,8 @@ void register_engine(py::module_& m) {
       .def_readonly("attempt", &Send::attempt)
       .def_readonly("number", &Send::number)
       .def_readonly("target", &Send::target)
-      .def_readonly("not_after", &Send::not_after);
+      .def_readonly("not_after", &Send::not_after)
+      .def_readonly("worst_case", &Send::worst_case);
   py::class_<Abort>(m, "Abort").def_readonly("call", &Abort::call).def_readonly("attempt", &Abort::attempt);
   py::class_<AttemptRecord>(m, "AttemptRecord")
       .def_readonly("call", &AttemptRecord::call)

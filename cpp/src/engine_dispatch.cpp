@@ -168,17 +168,18 @@ void Engine::Impl::send(Call& call, Lane* lane) {
   call.tried = call.target;
   call.streaming = false;
   call.probe = false;
+  const std::optional<NanoUsd> worst = worst_case(call);
   Instant not_after = add_saturated(now_, config_.attempt_timeout);
   if (lane != nullptr) {
     ++lane->in_flight;
     call.probe = lane->provider->recovery.sent(now_);
     if (!budget_.rules().empty()) {
-      call.money = budget_.reserve(scopes_of(call), worst_case(call).value_or(0), wall_);
+      call.money = budget_.reserve(scopes_of(call), worst.value_or(0), wall_);
     }
     not_after = std::min(not_after, call.deadline_at);
   }
   arm(call, not_after);
-  emit(Send{call.id, call.attempt, call.attempts, call.target, not_after});
+  emit(Send{call.id, call.attempt, call.attempts, call.target, not_after, worst});
 }
 
 void Engine::Impl::arm(Call& call, Instant at) {

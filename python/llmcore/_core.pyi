@@ -717,6 +717,9 @@ class Send:
     def target(self) -> int: ...
     @property
     def not_after(self) -> int: ...
+    @property
+    def worst_case(self) -> int | None:
+        """Nano-USD that it can cost at the most; None: its price is unknown."""
 
 @final
 class Abort:

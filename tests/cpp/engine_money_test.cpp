@@ -38,6 +38,15 @@ TEST(EngineBudget, SetsTheWorstCaseAsideAndSpendsTheRealCost) {
   EXPECT_EQ(bench.finish(call).cost, 200'000);
 }
 
+TEST(EngineMoney, TellsWithEveryAttemptWhatItCanCostAtTheMost) {
+  Bench bench(open_config());
+  const CallId priced = bench.submit(call_to({"alpha"}));
+  EXPECT_EQ(bench.sends(priced).at(0).worst_case, kWorst);
+  Submit unpriced = call_to({"alpha"});
+  unpriced.targets[0].price = nullptr;
+  EXPECT_EQ(bench.sends(bench.submit(std::move(unpriced))).at(0).worst_case, std::nullopt);
+}
+
 TEST(EngineBudget, LetsConcurrentCallsNotOvershoot) {
   Bench bench(with_budget(2 * kWorst + kWorst - 1));
   const CallId one = bench.submit(call_to({"alpha"}));

@@ -135,6 +135,7 @@ struct Send {
   std::uint32_t number = 0;    ///< of the attempt within the call, from 1
   std::uint32_t target = 0;    ///< index into Submit::targets
   Instant not_after = kNever;  ///< give up then
+  std::optional<NanoUsd> worst_case;  ///< what it can cost at the most; empty: at an unknown price
 };
 
 /// Stop performing this attempt; whatever it brings is no longer wanted.
