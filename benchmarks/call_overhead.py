@@ -3,10 +3,9 @@
     python benchmarks/call_overhead.py [--quick] [--json FILE] [--peers liter-llm,litellm]
 
 A server on loopback answers at once, in a process of its own. Each contender runs in a fresh process; peers that are
-not dependencies of llmcore are
-installed into an environment of their own (benchmarks/.venv-peers). The rounds of all contenders alternate, and the
-median counts, so that a
-machine whose speed drifts is unfair to nobody. Read the ratios, not the numbers.
+not dependencies of llmcore are installed into an environment of their own (benchmarks/.venv-peers). The rounds of all
+contenders alternate, and the median counts, so that a machine whose speed drifts is unfair to nobody. Read the ratios,
+not the numbers.
 """
 
 import argparse

@@ -1,12 +1,13 @@
 """How many tokens a request will use, before anybody has counted them.
 
 A byte of JSON is a quarter of a token in English prose and up to a third in code or other scripts, so the expected
-figure divides by four and the
-upper one by three. Media are counted by the piece, not by the length of their base64 text.
+figure divides by four and the upper one by three. Media are counted by the piece, not by the length of their base64
+text.
 """
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from llmcore.types import LLMRequest
 
@@ -18,8 +19,7 @@ _TOKENS_PER_MEDIUM = 1_000
 _MEDIA = frozenset({"image_url", "input_audio", "file", "input_image", "input_file", "image"})
 
 
-@dataclass(frozen=True, slots=True)
-class TokenEstimate:
+class TokenEstimate(msgspec.Struct, frozen=True, gc=False):
     """Prompt tokens: what to expect, and what to reserve."""
 
     expected: int

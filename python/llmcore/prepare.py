@@ -252,6 +252,8 @@ def _scopes_of(context: CallContext) -> list[tuple[str, str]]:
 
 def most_output(request: LLMRequest) -> int:
     """The most tokens the model may generate, as the request itself says: its limit is of each of its `n` answers."""
+    if not request.params:
+        return min(request.max_tokens or 0, _MOST_TOKENS)
     named = (_count(request.params.get(name)) for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"))
     limit = next(filter(None, named), request.max_tokens or 0)
     return min(limit * (_count(request.params.get("n")) or 1), _MOST_TOKENS)

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from functools import total_ordering
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -83,9 +82,7 @@ class LLMCallStatusEnum(StrEnum):
     LOST = "lost"
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(msgspec.Struct, frozen=True, order=True, gc=False):
     """An amount in integer nano-US-dollars (10^-9 USD). Adds and compares exactly."""
 
     nano_usd: int
@@ -103,11 +100,11 @@ class Money:
     def __add__(self, other: "Money") -> "Money":
         return Money(self.nano_usd + other.nano_usd)
 
-    def __lt__(self, other: "Money") -> bool:
-        return self.nano_usd < other.nano_usd
-
     def __str__(self) -> str:
         return f"${self.dollars:f}"
+
+
+_NOTHING: Final = Money(0)
 
 
 @dataclass(slots=True)
@@ -256,7 +253,7 @@ class LLMResponse:
     cache_hit: bool = False
     fallback_used: bool = False
     #: what the cache or joining an identical call saved
-    saved: Money = Money(0)
+    saved: Money = _NOTHING
     request_id: str | None = None
     #: the body as the provider sent it
     body: bytes = b""
