@@ -52,16 +52,29 @@ if TYPE_CHECKING:
     from llmcore.ledger.tracker import UsageTracker as UsageTracker
     from llmcore.prepare import CostEstimate as CostEstimate
     from llmcore.pricing import CostCalculator as CostCalculator
+    from llmcore.providers.anthropic import AnthropicProvider as AnthropicProvider
+    from llmcore.providers.azure import AzureOpenAIProvider as AzureOpenAIProvider
     from llmcore.providers.base import LLMProvider as LLMProvider
+    from llmcore.providers.llama import LocalLlamaProvider as LocalLlamaProvider
     from llmcore.providers.offline import OfflineProvider as OfflineProvider
+    from llmcore.providers.ollama import OllamaProvider as OllamaProvider
     from llmcore.providers.openai import OpenAIProvider as OpenAIProvider
     from llmcore.providers.registry import create_provider as create_provider
     from llmcore.providers.registry import register_provider as register_provider
+    from llmcore.providers.responses import OpenAIResponsesProvider as OpenAIResponsesProvider
+    from llmcore.providers.stream import StreamDecoder as StreamDecoder
     from llmcore.runtime import Runtime as Runtime
     from llmcore.types import CallContext as CallContext
     from llmcore.types import CallRecord as CallRecord
+    from llmcore.types import Chunk as Chunk
+    from llmcore.types import Citation as Citation
+    from llmcore.types import EmbeddingReply as EmbeddingReply
+    from llmcore.types import EmbeddingRequest as EmbeddingRequest
     from llmcore.types import Failure as Failure
     from llmcore.types import HttpRequest as HttpRequest
+    from llmcore.types import Image as Image
+    from llmcore.types import ImageReply as ImageReply
+    from llmcore.types import ImageRequest as ImageRequest
     from llmcore.types import LLMCallStatusEnum as LLMCallStatusEnum
     from llmcore.types import LLMCallTypeEnum as LLMCallTypeEnum
     from llmcore.types import LLMRequest as LLMRequest
@@ -70,20 +83,30 @@ if TYPE_CHECKING:
     from llmcore.types import Reply as Reply
     from llmcore.types import Sink as Sink
     from llmcore.types import ToolCall as ToolCall
+    from llmcore.types import ToolCallDelta as ToolCallDelta
 
 _HOME = {
+    "AnthropicProvider": "providers.anthropic",
     "AsyncLLMClient": "aclient",
+    "AzureOpenAIProvider": "providers.azure",
     "Backoff": "_core",
     "Budget": "_core",
     "BudgetExceededError": "errors",
     "CallContext": "types",
     "CallRecord": "types",
+    "Chunk": "types",
+    "Citation": "types",
     "CostCalculator": "pricing",
     "CostEstimate": "prepare",
+    "EmbeddingReply": "types",
+    "EmbeddingRequest": "types",
     "Engine": "_core",
     "ErrorRecovery": "_core",
     "Failure": "types",
     "HttpRequest": "types",
+    "Image": "types",
+    "ImageReply": "types",
+    "ImageRequest": "types",
     "LLMAuthError": "errors",
     "LLMBadRequestError": "errors",
     "LLMCallStatusEnum": "types",
@@ -102,10 +125,13 @@ _HOME = {
     "LLMTimeoutError": "errors",
     "LLMValidationError": "errors",
     "LedgerError": "errors",
+    "LocalLlamaProvider": "providers.llama",
     "Money": "types",
     "OfflineGenerator": "_core",
     "OfflineProvider": "providers.offline",
+    "OllamaProvider": "providers.ollama",
     "OpenAIProvider": "providers.openai",
+    "OpenAIResponsesProvider": "providers.responses",
     "Outcome": "_core",
     "Priority": "_core",
     "QueueFullError": "errors",
@@ -118,8 +144,10 @@ _HOME = {
     "Runtime": "runtime",
     "Settings": "config",
     "Sink": "types",
+    "StreamDecoder": "providers.stream",
     "TokenTracker": "_core",
     "ToolCall": "types",
+    "ToolCallDelta": "types",
     "UnknownModelError": "errors",
     "Usage": "_core",
     "UsageTracker": "ledger.tracker",
@@ -130,18 +158,27 @@ _HOME = {
 }
 
 __all__ = [
+    "AnthropicProvider",
     "AsyncLLMClient",
+    "AzureOpenAIProvider",
     "Backoff",
     "Budget",
     "BudgetExceededError",
     "CallContext",
     "CallRecord",
+    "Chunk",
+    "Citation",
     "CostCalculator",
     "CostEstimate",
+    "EmbeddingReply",
+    "EmbeddingRequest",
     "Engine",
     "ErrorRecovery",
     "Failure",
     "HttpRequest",
+    "Image",
+    "ImageReply",
+    "ImageRequest",
     "LLMAuthError",
     "LLMBadRequestError",
     "LLMCallStatusEnum",
@@ -160,10 +197,13 @@ __all__ = [
     "LLMTimeoutError",
     "LLMValidationError",
     "LedgerError",
+    "LocalLlamaProvider",
     "Money",
     "OfflineGenerator",
     "OfflineProvider",
+    "OllamaProvider",
     "OpenAIProvider",
+    "OpenAIResponsesProvider",
     "Outcome",
     "Priority",
     "QueueFullError",
@@ -176,8 +216,10 @@ __all__ = [
     "Runtime",
     "Settings",
     "Sink",
+    "StreamDecoder",
     "TokenTracker",
     "ToolCall",
+    "ToolCallDelta",
     "UnknownModelError",
     "Usage",
     "UsageTracker",

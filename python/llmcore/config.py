@@ -18,6 +18,7 @@ from llmcore import config_values as values
 from llmcore._core import BudgetRule, Config, Jitter, Period, RateLimiterConfig
 from llmcore.config_sources import Layer, explained, read_arguments, read_environment, read_file
 from llmcore.errors import LLMConfigError
+from llmcore.hosts import HOSTS
 
 __all__ = [
     "BudgetSettings",
@@ -37,30 +38,18 @@ __all__ = [
     "default_model",
 ]
 
-_DEFAULT_MODELS = {
-    "openai": "gpt-4o-mini",
-    "openai-responses": "gpt-4o-mini",
-    "anthropic": "claude-sonnet-4-5",
-    "deepseek": "deepseek-chat",
-    "groq": "llama-3.3-70b-versatile",
-    "mistral": "mistral-small-latest",
-    "openrouter": "openai/gpt-4o-mini",
-    "llama": "default",
-    "ollama": "llama3.2",
-    "offline": "offline",
-}
-
 
 def default_model(provider: str) -> str:
     """The model that a call to `provider` asks for when nobody names one.
 
     :raises LLMConfigError: there is no sensible default for this provider
     """
-    if (model := _DEFAULT_MODELS.get(provider)) is None:
+    host = HOSTS.get(provider)
+    if host is None or host.model is None:
         ways = f"pass model=, set LLM_PROVIDER and LLM_MODEL, or for a fallback say '{provider}/MODEL'"
         sentence = f"provider {provider!r} has no default model: {ways}"
         raise LLMConfigError(sentence, provider=provider)
-    return model
+    return host.model
 
 
 class _Section(BaseModel):
@@ -68,10 +57,11 @@ class _Section(BaseModel):
 
 
 class ProviderSettings(_Section):
-    """How to reach one provider. A pickle of it holds no key."""
+    """How to reach one provider. A pickle of it holds no key. ``api_version`` is Azure's."""
 
     api_key: values.Key = None
     base_url: values.BaseUrl = None
+    api_version: values.ApiVersion = None
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()

@@ -18,6 +18,7 @@ from typing import Any, Self, get_args
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from llmcore.errors import LLMConfigError
+from llmcore.hosts import provider_variables
 
 __all__ = ["Layer", "explained", "read_arguments", "read_environment", "read_file"]
 
@@ -29,20 +30,13 @@ SHORT_NAMES: dict[str, tuple[str, ...]] = {
     "anthropic_base_url": ("providers", "anthropic", "base_url"),
     "llama_server_url": ("providers", "llama", "base_url"),
 }
-#: Variables without the common prefix. The names are those that the providers' own documentation uses.
+#: Variables without the common prefix. Those of providers have the names that the providers' own documentation uses.
 VARIABLES: dict[str, tuple[str, ...]] = {
     "LLM_PROVIDER": ("provider",),
     "LLM_MODEL": ("model",),
     "LLMCORE_DATABASE_URL": ("ledger", "url"),
-    **{name.upper(): path for name, path in SHORT_NAMES.items()},
-    "AZURE_OPENAI_API_KEY": ("providers", "azure", "api_key"),
-    "AZURE_OPENAI_ENDPOINT": ("providers", "azure", "base_url"),
-    "CEREBRAS_API_KEY": ("providers", "cerebras", "api_key"),
-    "DEEPSEEK_API_KEY": ("providers", "deepseek", "api_key"),
-    "GROQ_API_KEY": ("providers", "groq", "api_key"),
-    "MISTRAL_API_KEY": ("providers", "mistral", "api_key"),
-    "OPENROUTER_API_KEY": ("providers", "openrouter", "api_key"),
-    "TOGETHER_API_KEY": ("providers", "together", "api_key"),
+    "AZURE_OPENAI_API_VERSION": ("providers", "azure", "api_version"),
+    **provider_variables(),
 }
 PREFIX = "LLMCORE_"
 FILE_VARIABLE = "LLMCORE_CONFIG"

@@ -15,6 +15,7 @@ from llmcore.types import BUDGET_KEYS
 
 __all__ = [
     "Alerts",
+    "ApiVersion",
     "BaseUrl",
     "DatabaseUrl",
     "Jitters",
@@ -139,6 +140,14 @@ def _base_url(value: object) -> str | None:
     return value.strip().rstrip("/")
 
 
+def _api_version(value: object) -> str | None:
+    if _is_blank(value):
+        return None
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,40}", value.strip()):
+        raise ValueError('must be the version of an API, such as "2024-10-21"')
+    return value.strip()
+
+
 def _database_url(value: object) -> str | None:
     if _is_blank(value):
         return None
@@ -189,4 +198,5 @@ ProviderName = Annotated[str, BeforeValidator(_provider)]
 ModelName = Annotated[str, BeforeValidator(_model)]
 Key = Annotated[SecretStr | None, BeforeValidator(_key)]
 BaseUrl = Annotated[str | None, BeforeValidator(_base_url)]
+ApiVersion = Annotated[str | None, BeforeValidator(_api_version)]
 DatabaseUrl = Annotated[str | None, BeforeValidator(_database_url)]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from llmcore._core import PriceCard, Rates
 from llmcore.errors import UnknownModelError
+from llmcore.hosts import HOSTS
 from llmcore.types import Money, Usage
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from llmcore.config import PriceRates, PriceSettings, Settings
 
 __all__ = ["Catalogue", "CostCalculator"]
-
-#: Providers that charge nothing: they answer inside the process, or on a machine of the user's.
-FREE_PROVIDERS = frozenset({"offline", "llama", "ollama"})
 
 _INPUT = {"family": "tokens", "direction": "input"}
 _OUTPUT = {"family": "tokens", "direction": "output"}
@@ -111,10 +109,12 @@ class Catalogue:
         if len(provider) > _LONGEST_NAME or len(model) > _LONGEST_NAME:
             return None
         found: PriceCard | _Calendar | None = self._own_price(provider.lower(), model.lower())
-        if found is None and provider.lower() in FREE_PROVIDERS:
-            found = PriceCard(Rates(), (), "free")
-        elif found is None:
-            found = _published(provider, model)
+        if found is None:
+            host = HOSTS.get(provider.lower())
+            if host is not None and host.free:
+                found = PriceCard(Rates(), (), "free")
+            else:
+                found = _published(provider if host is None else host.prices or host.name, model)
         if len(self._found) >= _MOST_REMEMBERED:
             self._found.clear()
         self._found[provider, model] = found

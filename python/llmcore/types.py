@@ -21,9 +21,16 @@ __all__ = [
     "AttemptRecord",
     "CallContext",
     "CallRecord",
+    "Chunk",
+    "Citation",
+    "EmbeddingReply",
+    "EmbeddingRequest",
     "Failure",
     "HttpRequest",
     "HttpResponse",
+    "Image",
+    "ImageReply",
+    "ImageRequest",
     "LLMCallStatusEnum",
     "LLMCallTypeEnum",
     "LLMRequest",
@@ -36,6 +43,7 @@ __all__ = [
     "Sink",
     "Source",
     "ToolCall",
+    "ToolCallDelta",
     "Usage",
 ]
 
@@ -165,6 +173,27 @@ class LLMRequest(msgspec.Struct):
     params: dict[str, Any] = {}
 
 
+class EmbeddingRequest(msgspec.Struct):
+    """Texts to be turned into vectors. ``params`` go to the provider's body as they are."""
+
+    model: str
+    inputs: list[str]
+    dimensions: int | None = None
+    params: dict[str, Any] = {}
+
+
+class ImageRequest(msgspec.Struct):
+    """Pictures to be drawn. What is None is not sent. ``params`` go to the provider's body as they are."""
+
+    model: str
+    prompt: str
+    size: str | None = None
+    quality: str | None = None
+    style: str | None = None
+    n: int = 1
+    params: dict[str, Any] = {}
+
+
 class HttpRequest(msgspec.Struct):
     """What a provider wants sent. Never shows its headers (they hold the key) or its body (it holds the prompt)."""
 
@@ -197,12 +226,22 @@ class ToolCall(msgspec.Struct):
     type: str = "function"
 
 
+class Citation(msgspec.Struct):
+    """A page that the model quotes or that its provider's search found."""
+
+    url: str
+    title: str = ""
+    #: the words that were quoted, where the provider gives them
+    snippet: str = ""
+
+
 class Reply(msgspec.Struct):
     """A provider's answer, decoded."""
 
     content: str
     model: str
     usage: Usage
+    #: in Chat Completions' words, whichever provider: stop, length, tool_calls, content_filter; its own where none fits
     finish_reason: str = ""
     tool_calls: list[ToolCall] = []
     #: text the model reasoned in, where the provider shows it
@@ -212,6 +251,66 @@ class Reply(msgspec.Struct):
     #: Unix seconds at which the provider says it answered; decides the price by date
     created: int | None = None
     request_id: str | None = None
+    #: why the model would not answer, where that comes apart from the content
+    refusal: str = ""
+    citations: list[Citation] = []
+
+
+class EmbeddingReply(Reply, kw_only=True):
+    """Vectors. ``content`` is empty.
+
+    ``vectors`` is one block of float32 in the machine's byte order, vector after vector in the order of the inputs:
+    ``numpy.frombuffer(reply.vectors, "f4").reshape(-1, reply.dimensions)``.
+    """
+
+    vectors: bytes
+    dimensions: int
+
+    def __len__(self) -> int:
+        return len(self.vectors) // (4 * self.dimensions) if self.dimensions else 0
+
+    def __repr__(self) -> str:
+        return f"EmbeddingReply({self.model!r}, {len(self)} x {self.dimensions}, {self.usage.input_tokens} tokens)"
+
+
+class Image(msgspec.Struct):
+    """One picture: where it can be fetched, or its bytes."""
+
+    url: str | None = None
+    data: bytes | None = None
+    #: how the model understood the prompt, where it says so
+    revised_prompt: str = ""
+
+    def __repr__(self) -> str:
+        return f"Image({'url' if self.data is None else f'{len(self.data)} bytes'})"
+
+
+class ImageReply(Reply, kw_only=True):
+    """Pictures. ``content`` is empty; size and quality as the answer names them, else empty."""
+
+    images: list[Image]
+    size: str = ""
+    quality: str = ""
+
+
+class ToolCallDelta(msgspec.Struct):
+    """A piece of a tool call. ``id`` and ``name`` come once, ``arguments`` in pieces that add up."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    type: str = "function"
+
+
+class Chunk(msgspec.Struct):
+    """What one event of a stream added to the answer."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolCallDelta] = []
+    refusal: str = ""
+    finish_reason: str = ""
 
 
 class Failure(msgspec.Struct):
@@ -227,6 +326,8 @@ class Failure(msgspec.Struct):
     status: int | None = None
     #: the provider's own code ("model_not_found")
     code: str | None = None
+    #: what a stream had delivered before it broke, with what that was billed at least
+    partial: Reply | None = None
 
 
 @dataclass(slots=True, repr=False)

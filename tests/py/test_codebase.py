@@ -18,7 +18,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: a module may import from its own layer and from those below.
 LAYERS = (
     {"_core"},
-    {"types", "errors", "clock", "fingerprint", "interrupt"},
+    {"types", "errors", "clock", "fingerprint", "hosts", "interrupt"},
     {"config", "config_sources", "config_values", "call_context", "estimate", "transport", "explain"},
     {"pricing", "providers", "ledger"},
     {"call"},

@@ -145,7 +145,6 @@ def test_encoding_changes_nothing_in_the_request() -> None:
         ({"model": ""}, "model is a non-empty string"),
         ({"model": 7}, "model is a non-empty string"),
         ({"params": {"model": None}}, "model is a non-empty string"),
-        ({"stream": True}, "stream"),
         ({"params": {"stream": True}}, "stream"),
     ],
 )

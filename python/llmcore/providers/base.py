@@ -33,8 +33,10 @@ Retries, limits, the cache, budgets and the ledger then work as with every other
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from llmcore._core import RateObservation
-from llmcore.types import Failure, HttpRequest, LLMRequest, Reply
+from llmcore._core import Outcome, RateObservation
+from llmcore.errors import LLMBadRequestError
+from llmcore.providers.stream import StreamDecoder, WholeAnswer
+from llmcore.types import EmbeddingRequest, Failure, HttpRequest, ImageRequest, LLMRequest, Reply
 
 __all__ = ["LLMProvider"]
 
@@ -66,6 +68,27 @@ class LLMProvider(ABC):
         :param headers: lower-case names, or looked up without regard to case
         """
 
+    def stream_decoder(self, headers: Mapping[str, str] | None = None) -> StreamDecoder:
+        """What reads the answer to a request whose `stream` is true, as it arrives; only for status 200.
+
+        Without one of its own a provider answers in one piece: no chunks, and `decode` at the end.
+        """
+        return WholeAnswer(self, headers)
+
+    def encode_embeddings(self, request: EmbeddingRequest) -> HttpRequest:
+        """The HTTP request that asks for vectors. `decode` of its answer is an EmbeddingReply.
+
+        :raises LLMBadRequestError: this provider has none
+        """
+        raise _lacks(self.name, "embeddings")
+
+    def encode_image(self, request: ImageRequest) -> HttpRequest:
+        """The HTTP request that asks for pictures. `decode` of its answer is an ImageReply.
+
+        :raises LLMBadRequestError: this provider draws none
+        """
+        raise _lacks(self.name, "pictures")
+
     def observe(self, headers: Mapping[str, str]) -> RateObservation | None:
         """What the headers of any answer say about the limits; None when they say nothing."""
         return None
@@ -77,3 +100,7 @@ class LLMProvider(ABC):
     def canonical(self, request: LLMRequest) -> bytes:
         """The bytes that stand for the request in its fingerprint."""
         return self.encode(request).body
+
+
+def _lacks(name: str, what: str) -> LLMBadRequestError:
+    return LLMBadRequestError(f"{name} has no {what}: ask another provider", outcome=Outcome.BAD_REQUEST, provider=name)

@@ -5,6 +5,7 @@ and those of everything in its messages. Every other value keeps the order it wa
 format, and reads a tool's parameters, in the order of their properties.
 """
 
+from collections.abc import Collection
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -14,34 +15,94 @@ from llmcore._core import Outcome
 from llmcore.errors import LLMValidationError
 from llmcore.types import LLMRequest
 
-__all__ = ["encode", "refuse"]
+__all__ = ["checked", "dump", "encode", "listed", "refuse", "refuse_params", "schema_of"]
 
 _sorted = msgspec.json.Encoder(order="sorted")
 _as_given = msgspec.json.Encoder()
 _SCALARS = (str, int, bool, type(None))
+_ENDLESS = "the request is nested too deeply, or contains itself"
 
 
-def encode(request: LLMRequest, fields: dict[str, Any]) -> bytes:
-    """JSON of model, messages and `fields`, over which the request's own params win.
+def encode(request: LLMRequest, fields: dict[str, Any], params: dict[str, Any], messages: Any) -> bytes:
+    """JSON of model, messages and `fields`, over which the request's own `params` win.
 
+    :param params: the request's, and `messages` too, as the provider has them
     :raises LLMValidationError: something in it cannot be sent; the message names where it is, and never what it says
     """
-    body: dict[str, Any] = {"model": request.model, **fields, **request.params}
+    body: dict[str, Any] = {"model": request.model, **fields, **params}
+    try:
+        body["messages"] = _checked(messages)
+    except RecursionError:
+        refuse(_ENDLESS)
+    return dump(body, ("messages",))
+
+
+def checked(messages: Any) -> Any:
+    """The messages, each of them something that JSON can say.
+
+    :raises LLMValidationError: they are not; the message names where
+    """
+    try:
+        return _checked(messages)
+    except RecursionError:
+        refuse(_ENDLESS)
+
+
+def dump(body: dict[str, Any], seen: Collection[str] = ()) -> bytes:
+    """JSON of a body that has a model. Changes `body`.
+
+    :param seen: fields that are checked already, and whose keys are sorted at every level
+    :raises LLMValidationError: something in it cannot be sent
+    """
     if type(body["model"]) is not str or not body["model"]:
         refuse("model is a non-empty string")
+    given = dict(body)
     try:
-        for name, value in body.items():
+        for name, value in given.items():
+            if name in seen:
+                continue
             if isinstance(value, dict | list | tuple):
                 _check(value, name)
                 body[name] = msgspec.Raw(_as_given.encode(value))
             elif type(value) not in _SCALARS:
                 _check(value, name)
-        body["messages"] = _checked(request.messages)
         return _sorted.encode(body)
     except UnicodeEncodeError:
-        _refuse_half_character(body | {"messages": request.messages, **request.params})
+        _refuse_half_character(given)
     except RecursionError:
-        refuse("the request is nested too deeply, or contains itself")
+        refuse(_ENDLESS)
+
+
+def refuse_params(params: Collection[str], unknown: Collection[str], provider: str) -> None:
+    """Says which params an API has no form for, if any: they would be dropped, or be refused by the provider.
+
+    :raises LLMValidationError: there is one
+    """
+    named = sorted(name for name in params if name in unknown)
+    if named:
+        refuse(f"{provider} has no {' and no '.join(named)}: leave it out, or ask another provider")
+
+
+def listed(value: Any, name: str) -> "list[Any] | tuple[Any, ...]":
+    """The list that `name` has to be.
+
+    :raises LLMValidationError: it is none
+    """
+    if not isinstance(value, list | tuple):
+        refuse(f"{name} is a list, not {type(value).__name__}")
+    return value
+
+
+def schema_of(response_format: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a response format of the type json_schema.
+
+    :raises LLMValidationError: it has none
+    """
+    inner = response_format.get("json_schema")
+    schema = inner.get("schema") if isinstance(inner, dict) else None
+    if not isinstance(schema, dict):
+        refuse('response_format["json_schema"]["schema"] is missing or not a dict')
+    return schema
 
 
 def refuse(problem: str) -> NoReturn:

@@ -25,15 +25,15 @@ _LONGEST_LOOKED_AT = 20_000
 #: Codes and types, in lower case, wherever in an error they stand.
 _CODES: dict[Outcome, str] = {
     Outcome.QUOTA_EXHAUSTED: """insufficient_quota billing_hard_limit_reached billing_not_active insufficient_balance
-        insufficient_credits insufficient_funds payment_required""",
+        insufficient_credits insufficient_funds payment_required billing_error""",
     Outcome.CONTEXT_LENGTH: """context_length_exceeded context_window_exceeded exceed_context_size_error prompt_too_long
-        model_max_prompt_tokens_exceeded tokens_limit_reached""",
+        model_max_prompt_tokens_exceeded tokens_limit_reached request_too_large""",
     Outcome.CONTENT_FILTER: """content_filter content_policy_violation responsibleaipolicyviolation moderation_blocked
         data_inspection_failed invalid_prompt""",
     Outcome.NOT_FOUND: """model_not_found deploymentnotfound model_decommissioned model_not_available unknown_model
-        invalid_model""",
+        invalid_model not_found_error""",
     Outcome.AUTH: """invalid_api_key invalid_authentication authentication_error permission_denied unauthorized
-        account_deactivated""",
+        account_deactivated permission_error""",
     Outcome.OVERLOADED: "overloaded_error server_overloaded engine_overloaded slow_down no_capacity",
     Outcome.RATE_LIMITED: "rate_limit_exceeded rate_limit_error too_many_requests",
 }
@@ -88,7 +88,8 @@ def failure_of_error(
     said = said or text
     if status < 400:  # an error in the clothes of an answer; OpenRouter puts the status into the code
         inner = next((int(code) for code in codes if code.isdigit() and len(code) == 3), 0)
-        outcome_status = inner if 400 <= inner < 600 else 500
+        unsaid = 400 if "invalid_request_error" in codes else 504 if "timeout_error" in codes else 500
+        outcome_status = inner if 400 <= inner < 600 else unsaid
     else:
         outcome_status = status
     outcome = _outcome(outcome_status, codes, said)
@@ -175,7 +176,7 @@ def _read(error: Any) -> tuple[list[str], str]:
 
 
 def _codes_in(part: dict[str, Any]) -> list[str]:
-    found = [part.get(name) for name in ("code", "type", "status")]
+    found = [part.get(name) for name in ("code", "type", "status", "status_code")]
     found += [inner.get("code") for inner in (part.get("innererror"), part.get("inner_error")) if type(inner) is dict]
     if isinstance(part.get("error"), str) and " " not in part["error"]:
         found.append(part["error"])

@@ -5,12 +5,12 @@ Pure; what makes no sense reads as absent.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from llmcore._core import RateObservation
 
-__all__ = ["observation", "request_id", "retry_after", "should_retry", "text_of"]
+__all__ = ["anthropic_observation", "observation", "request_id", "retry_after", "should_retry", "text_of"]
 
 Headers = Mapping[str, str]
 
@@ -78,6 +78,38 @@ def observation(headers: Headers) -> RateObservation | None:
         requests_reset=0 if requests is None else _reset(headers, "requests"),
         tokens_reset=0 if tokens is None else _reset(headers, "tokens"),
     )
+
+
+def anthropic_observation(headers: Headers, now: float) -> RateObservation | None:
+    """What anthropic-ratelimit-* say; None when they say nothing. Their resets are moments in RFC 3339.
+
+    Input and output tokens have limits of their own; what counts here is the one of which less is left.
+    """
+    prefix = "anthropic-ratelimit-"
+    requests = _remaining(headers, f"{prefix}requests-remaining")
+    left = [(_remaining(headers, f"{prefix}{of}-remaining"), of) for of in ("tokens", "input-tokens", "output-tokens")]
+    tokens, of = min(((count, of) for count, of in left if count is not None), default=(None, ""))
+    if requests is None and tokens is None:
+        return None
+    return RateObservation(
+        remaining_requests=requests,
+        remaining_tokens=tokens,
+        requests_reset=0 if requests is None else _until(headers, f"{prefix}requests-reset", now),
+        tokens_reset=0 if tokens is None else _until(headers, f"{prefix}{of}-reset", now),
+    )
+
+
+def _until(headers: Headers, name: str, now: float) -> int:
+    """Nanoseconds to a moment in RFC 3339; 0: unknown."""
+    text = (text_of(headers, name) or "").strip()
+    if not 10 <= len(text) <= 40:
+        return 0
+    try:
+        at = datetime.fromisoformat(text)
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return 0
+    return round(min(max(seconds, 0.0), _LONGEST) * 1e9)
 
 
 def _remaining(headers: Headers, name: str) -> int | None:

@@ -10,8 +10,8 @@ from llmcore.errors import LLMValidationError
 from llmcore.estimate import TokenEstimator
 from llmcore.providers.base import LLMProvider
 from llmcore.providers.body import refuse
+from llmcore.providers.chat import decode_chat, encode_chat
 from llmcore.providers.failure import failure_of
-from llmcore.providers.openai import decode_chat, encode_chat
 from llmcore.types import Failure, HttpRequest, LLMRequest, Reply
 
 __all__ = ["OfflineProvider"]
@@ -39,7 +39,7 @@ class OfflineProvider(LLMProvider):
         :raises LLMValidationError: something in the request could not be sent to any provider, or a param is wrong
         """
         _wishes(request, None)
-        return HttpRequest("offline:", {}, encode_chat(request))
+        return HttpRequest("offline:", {}, encode_chat(_in_one_piece(request)))
 
     def answer(self, request: LLMRequest, call_type: str | None) -> bytes:
         """The answer's body. Params that encode() would refuse count as absent: in a chain they may be another's."""
@@ -47,7 +47,7 @@ class OfflineProvider(LLMProvider):
             problem, severity, placeholders = _wishes(request, call_type)
         except LLMValidationError:
             problem, severity, placeholders = offline_problem(call_type or ""), 500, {}
-        asked = encode_chat(request)
+        asked = encode_chat(_in_one_piece(request))
         digest = sha256(asked)
         as_json = request.json_format or _wants_json(request.params.get("response_format", request.response_format))
         text = _generator.generate(problem, severity, int.from_bytes(digest[:8]), placeholders, as_json)
@@ -75,6 +75,11 @@ class OfflineProvider(LLMProvider):
 
     def __repr__(self) -> str:
         return "OfflineProvider()"
+
+
+def _in_one_piece(request: LLMRequest) -> LLMRequest:
+    """A stream has the text that the whole answer has."""
+    return msgspec.structs.replace(request, stream=False) if request.stream else request
 
 
 def _wishes(request: LLMRequest, call_type: str | None) -> tuple[str, int, dict[str, str]]:

@@ -1,17 +1,30 @@
-"""Providers by name."""
+"""Providers by name: those built in, those a program registers, and those that installed packages bring along.
+
+A package announces a provider as an entry point, a factory as for :func:`register_provider`::
+
+    [project.entry-points."llmcore.providers"]
+    my-own = "my_package:make_provider"
+
+Entry points are looked up when a name is asked for that is neither registered nor built in, never at import.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llmcore.errors import LLMConfigError
+from llmcore.hosts import HOSTS, Host
 from llmcore.providers.base import LLMProvider
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
     from llmcore.config import Settings
 
 __all__ = ["create_provider", "known_providers", "register_provider"]
 
 Factory = Callable[["Settings"], LLMProvider]
+
+ENTRY_POINTS = "llmcore.providers"
 
 _registered: dict[str, Factory] = {}
 
@@ -23,21 +36,54 @@ def create_provider(name: str, settings: "Settings | None" = None) -> LLMProvide
     """
     name = _normal(name)
     if (factory := _registered.get(name)) is not None:
-        made: object = factory(settings or _default_settings())
-        if not isinstance(made, LLMProvider) or made.name != name:
-            problem = f"the factory registered as {name!r} made {made!r}, which is no LLMProvider of that name"
-            raise LLMConfigError(problem, provider=name)
-        return made
-    if name == "offline":
+        return _made(name, factory, settings)
+    if (host := HOSTS.get(name)) is not None:
+        return _built_in(host, settings)
+    for found in _announced():
+        if _normal(found.name) == name:
+            return _made(name, found.load(), settings)
+    raise LLMConfigError(f"there is no provider {name!r}; known are {', '.join(known_providers())}", provider=name)
+
+
+def _made(name: str, factory: Factory, settings: "Settings | None") -> LLMProvider:
+    made: object = factory(settings or _default_settings())
+    if not isinstance(made, LLMProvider) or made.name != name:
+        problem = f"the factory registered as {name!r} made {made!r}, which is no LLMProvider of that name"
+        raise LLMConfigError(problem, provider=name)
+    return made
+
+
+def _built_in(host: Host, settings: "Settings | None") -> LLMProvider:
+    if host.protocol == "offline":
         from llmcore.providers.offline import OfflineProvider
 
         return OfflineProvider()
-    if name == "openai":
-        from llmcore.providers.openai import OpenAIProvider
+    own = (settings or _default_settings()).provider_settings(host.name)
+    match host.protocol:
+        case "responses":
+            from llmcore.providers.responses import OpenAIResponsesProvider
 
-        reached = (settings or _default_settings()).provider_settings(name)
-        return OpenAIProvider(reached.api_key, reached.base_url)
-    raise LLMConfigError(f"there is no provider {name!r}; known are {', '.join(known_providers())}", provider=name)
+            return OpenAIResponsesProvider(own.api_key, own.base_url)
+        case "messages":
+            from llmcore.providers.anthropic import AnthropicProvider
+
+            return AnthropicProvider(own.api_key, own.base_url)
+        case "azure":
+            from llmcore.providers.azure import AzureOpenAIProvider
+
+            return AzureOpenAIProvider(own.api_key, own.base_url, api_version=own.api_version)
+        case "llama":
+            from llmcore.providers.llama import LocalLlamaProvider
+
+            return LocalLlamaProvider(own.base_url, own.api_key, host=host)
+        case "ollama":
+            from llmcore.providers.ollama import OllamaProvider
+
+            return OllamaProvider(own.base_url, own.api_key)
+        case _:
+            from llmcore.providers.openai import OpenAIProvider
+
+            return OpenAIProvider(own.api_key, own.base_url, host=host)
 
 
 def register_provider(name: str, factory: Factory) -> None:
@@ -54,7 +100,13 @@ def register_provider(name: str, factory: Factory) -> None:
 
 def known_providers() -> list[str]:
     """Every name that create_provider takes, sorted."""
-    return sorted({"offline", "openai", *_registered})
+    return sorted({*HOSTS, *_registered, *(_normal(found.name) for found in _announced())})
+
+
+def _announced() -> "EntryPoints":
+    from importlib.metadata import entry_points
+
+    return entry_points(group=ENTRY_POINTS)
 
 
 def _normal(name: str) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 
 from llmcore._core import Usage
 
-__all__ = ["reported_cost", "usage_of"]
+__all__ = ["reported_cost", "usage_of", "usage_of_images", "usage_of_messages", "usage_of_responses"]
 
 _MOST = 1 << 53  # a count above this is no count
 _MOST_NANO_USD = 1 << 62
 
 
-def usage_of(raw: Any) -> Usage:
+def usage_of(raw: Any, total_holds_reasoning: bool = False) -> Usage:
     """The `usage` object of an answer, normalised.
 
     Parts that contradict the totals are cut to fit them, so that the views of Usage always equal what the provider says
@@ -28,6 +28,9 @@ def usage_of(raw: Any) -> Usage:
     if prompt is None and completion is None:
         return Usage(estimated=True)
     prompt, completion = prompt or 0, completion or 0
+    hidden = 0
+    if total_holds_reasoning:  # Gemini's: thoughts are billed as output, and counted in the total alone
+        hidden = max((_count(raw.get("total_tokens")) or 0) - prompt - completion, 0)
 
     inside = raw.get("prompt_tokens_details")
     if type(inside) is dict:
@@ -46,11 +49,15 @@ def usage_of(raw: Any) -> Usage:
         reasoning = _part(inside, "reasoning_tokens", _MOST)
         if reasoning and _count(raw.get("total_tokens")) == prompt + completion + reasoning:
             completion += reasoning  # xAI counts it beside its completion tokens
+        elif hidden:
+            completion += hidden
+            reasoning = max(reasoning, hidden)
         reasoning = min(reasoning, completion)
         spoken = _part(inside, "audio_tokens", completion - reasoning)
         drawn = _part(inside, "image_tokens", completion - reasoning - spoken)
     else:
-        reasoning = spoken = drawn = 0
+        reasoning, spoken, drawn = hidden, 0, 0
+        completion += hidden
 
     plain, text = prompt - cached - written - audio - image, completion - reasoning - spoken - drawn
     return Usage(
@@ -79,3 +86,60 @@ def _count(value: Any) -> int | None:
 def _part(raw: dict[str, Any], name: str, most: int) -> int:
     value = raw.get(name)
     return min(_count(value) or 0, most) if value else 0
+
+
+def usage_of_images(raw: Any, images: int) -> Usage:
+    """The `usage` object of an answer of pictures. Models that are paid by the picture have none: only `images`."""
+    usage = Usage(images=images)
+    if type(raw) is not dict:
+        return usage
+    prompt, drawn = _count(raw.get("input_tokens")) or 0, _count(raw.get("output_tokens")) or 0
+    inside = raw.get("input_tokens_details")
+    inside = inside if type(inside) is dict else {}
+    usage.cache_read = _part(inside, "cached_tokens", prompt)
+    usage.image_input = _part(inside, "image_tokens", prompt - usage.cache_read)
+    usage.input_uncached = prompt - usage.cache_read - usage.image_input
+    outside = raw.get("output_tokens_details")
+    usage.output_text = _part(outside, "text_tokens", drawn) if type(outside) is dict else 0
+    usage.image_output = drawn - usage.output_text
+    return usage
+
+
+def usage_of_messages(raw: Any) -> Usage:
+    """The `usage` object of Anthropic's Messages, where cached tokens stand beside input_tokens."""
+    if type(raw) is not dict:
+        return Usage(estimated=True)
+    prompt, completion = _count(raw.get("input_tokens")), _count(raw.get("output_tokens"))
+    if prompt is None and completion is None:
+        return Usage(estimated=True)
+    written = _count(raw.get("cache_creation_input_tokens")) or 0
+    inside = raw.get("cache_creation")
+    hour = _part(inside, "ephemeral_1h_input_tokens", written) if type(inside) is dict else 0
+    cached = _count(raw.get("cache_read_input_tokens")) or 0
+    inside = raw.get("output_tokens_details")
+    completion = completion or 0
+    thought = _part(inside, "thinking_tokens", completion) if type(inside) is dict else 0
+    return Usage(prompt or 0, cached, written - hour, hour, completion - thought, thought)
+
+
+def usage_of_responses(raw: Any) -> Usage:
+    """The `usage` object of OpenAI's Responses, whose details are inside the totals."""
+    if type(raw) is not dict:
+        return Usage(estimated=True)
+    prompt, completion = _count(raw.get("input_tokens")), _count(raw.get("output_tokens"))
+    if prompt is None and completion is None:
+        return Usage(estimated=True)
+    prompt, completion = prompt or 0, completion or 0
+    inside = raw.get("input_tokens_details")
+    inside = inside if type(inside) is dict else {}
+    cached = _part(inside, "cached_tokens", prompt)
+    written = _part(inside, "cache_write_tokens", prompt - cached)
+    audio = _part(inside, "audio_tokens", prompt - cached - written)
+    image = _part(inside, "image_tokens", prompt - cached - written - audio)
+    inside = raw.get("output_tokens_details")
+    inside = inside if type(inside) is dict else {}
+    reasoning = _part(inside, "reasoning_tokens", completion)
+    spoken = _part(inside, "audio_tokens", completion - reasoning)
+    drawn = _part(inside, "image_tokens", completion - reasoning - spoken)
+    plain, text = prompt - cached - written - audio - image, completion - reasoning - spoken - drawn
+    return Usage(plain, cached, written, 0, text, reasoning, audio, 0, spoken, image, drawn)

@@ -1,0 +1,165 @@
+"""The providers that are built in, in one table: where they are, which variables name their key and their URL, and how
+they differ. Settings, providers and prices read it; a compatible host more is a line more.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = ["HOSTS", "Host", "provider_variables"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One provider."""
+
+    name: str
+    #: None: it has to be configured
+    base_url: str | None
+    #: the environment's variables for the key and the URL, as the provider's own documentation calls them
+    key_variable: str | None = None
+    url_variable: str | None = None
+    #: the model of a call that names none; None: there is no sensible one
+    model: str | None = None
+    #: which API it speaks: chat (Chat Completions), responses, azure, messages (Anthropic), llama, ollama, offline
+    protocol: str = "chat"
+    #: the name it has in genai-prices, where that is another
+    prices: str | None = None
+    #: it charges nothing
+    free: bool = False
+    #: hosts (and what is below them) that take max_completion_tokens, which their reasoning models insist on; others
+    #: get max_tokens, unless the model is one of OpenAI's that insist
+    completion_limit_hosts: tuple[str, ...] = ()
+    #: streams are asked for their usage with stream_options; without, they tell it unasked and may refuse the option
+    asks_for_usage: bool = True
+    #: total_tokens holds reasoning that completion_tokens does not
+    total_holds_reasoning: bool = False
+    #: params that have another name here
+    renamed: dict[str, str] = field(default_factory=dict)
+    #: params that it has no form for: a request with one is refused by name
+    unknown: frozenset[str] = frozenset()
+    #: what every body holds beside, unless the request's own params say otherwise
+    extra: dict[str, object] = field(default_factory=dict)
+
+
+_OPENAI_HOSTS = ("api.openai.com", "openai.azure.com", "cognitiveservices.azure.com")
+
+_ALL = (
+    Host(
+        "openai",
+        "https://api.openai.com/v1",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "gpt-4o-mini",
+        completion_limit_hosts=_OPENAI_HOSTS,
+    ),
+    Host(
+        "openai-responses",
+        "https://api.openai.com/v1",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "gpt-4o-mini",
+        protocol="responses",
+        prices="openai",
+    ),
+    Host(
+        "azure",
+        None,
+        "AZURE_OPENAI_API_KEY",
+        "AZURE_OPENAI_ENDPOINT",
+        protocol="azure",
+        completion_limit_hosts=_OPENAI_HOSTS,
+    ),
+    Host(
+        "anthropic",
+        "https://api.anthropic.com",
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_BASE_URL",
+        "claude-sonnet-4-5",
+        protocol="messages",
+    ),
+    Host("llama", "http://127.0.0.1:8080", "LLAMA_API_KEY", "LLAMA_SERVER_URL", "default", protocol="llama", free=True),
+    Host("lmstudio", "http://127.0.0.1:1234", "LMSTUDIO_API_KEY", "LMSTUDIO_BASE_URL", protocol="llama", free=True),
+    Host(
+        "ollama",
+        "http://127.0.0.1:11434",
+        "OLLAMA_API_KEY",
+        "OLLAMA_BASE_URL",
+        "llama3.2",
+        protocol="ollama",
+        free=True,
+    ),
+    Host("offline", None, model="offline", protocol="offline", free=True),
+    Host(
+        "groq",
+        "https://api.groq.com/openai/v1",
+        "GROQ_API_KEY",
+        "GROQ_BASE_URL",
+        "llama-3.3-70b-versatile",
+        completion_limit_hosts=("api.groq.com",),
+        unknown=frozenset({"logprobs", "top_logprobs", "logit_bias"}),
+    ),
+    Host(
+        "openrouter",
+        "https://openrouter.ai/api/v1",
+        "OPENROUTER_API_KEY",
+        "OPENROUTER_BASE_URL",
+        "openai/gpt-4o-mini",
+        extra={"usage": {"include": True}},  # the cost as OpenRouter has it
+    ),
+    Host(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        "MISTRAL_API_KEY",
+        "MISTRAL_BASE_URL",
+        "mistral-small-latest",
+        asks_for_usage=False,
+        renamed={"seed": "random_seed", "max_completion_tokens": "max_tokens"},
+        unknown=frozenset({"logprobs", "top_logprobs", "logit_bias", "user", "store", "service_tier"}),
+    ),
+    Host(
+        "deepseek",
+        "https://api.deepseek.com/v1",
+        "DEEPSEEK_API_KEY",
+        "DEEPSEEK_BASE_URL",
+        "deepseek-chat",
+        renamed={"max_completion_tokens": "max_tokens"},
+    ),
+    Host(
+        "together",
+        "https://api.together.xyz/v1",
+        "TOGETHER_API_KEY",
+        "TOGETHER_BASE_URL",
+        "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+    ),
+    Host(
+        "cerebras",
+        "https://api.cerebras.ai/v1",
+        "CEREBRAS_API_KEY",
+        "CEREBRAS_BASE_URL",
+        "llama-3.3-70b",
+        completion_limit_hosts=("api.cerebras.ai",),
+        unknown=frozenset({"frequency_penalty", "presence_penalty", "logit_bias"}),
+    ),
+    Host("xai", "https://api.x.ai/v1", "XAI_API_KEY", "XAI_BASE_URL", "grok-3-mini", prices="x-ai"),
+    Host(
+        "gemini",
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "GEMINI_API_KEY",
+        "GEMINI_BASE_URL",
+        "gemini-2.5-flash",
+        prices="google",
+        total_holds_reasoning=True,
+    ),
+)
+
+HOSTS: Final[dict[str, Host]] = {host.name: host for host in _ALL}
+
+
+def provider_variables() -> dict[str, tuple[str, ...]]:
+    """The setting that each variable of the environment names. Two hosts that share a variable share the first's."""
+    found: dict[str, tuple[str, ...]] = {}
+    for host in _ALL:
+        for variable, setting in ((host.key_variable, "api_key"), (host.url_variable, "base_url")):
+            if variable is not None:
+                found.setdefault(variable, ("providers", host.name, setting))
+    return found
