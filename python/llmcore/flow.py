@@ -171,9 +171,10 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpRespo
 
 def _estimate(runtime: Host, reply: Reply, request: LLMRequest, call: Call) -> None:
     usage = reply.usage
-    if usage.total_tokens == 0:
+    if usage.input_tokens == 0:
         size = len(call.first.body) if call.first is not None else 0
         usage.input_uncached = runtime.estimator.prompt(request, size).expected
+    if usage.output_tokens == 0:
         usage.output_text = runtime.estimator.output(reply.content)
 
 
@@ -209,6 +210,8 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
             Money(finish.saved) if shared else _NO_MONEY,
             reply.request_id,
             body,
+            reply.refusal,
+            reply.citations,
         )
         _record(runtime, call, finish, status, reply, None)
         return answer

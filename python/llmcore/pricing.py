@@ -46,6 +46,21 @@ _DIMENSIONS: dict[str, dict[str, str]] = {
     "image_output": {**_OUTPUT, "modality": "image"},
     "per_request": {"family": "requests"},
 }
+#: What OpenAI charges for one picture, in thousandths of a dollar, by quality and size. genai-prices has no prices of
+#: pictures that are not paid by the token.
+_PER_IMAGE: dict[str, dict[tuple[str, str], int]] = {
+    "dall-e-2": {("standard", "256x256"): 16, ("standard", "512x512"): 18, ("standard", "1024x1024"): 20},
+    "dall-e-3": {
+        ("standard", "1024x1024"): 40,
+        ("standard", "1024x1792"): 80,
+        ("standard", "1792x1024"): 80,
+        ("hd", "1024x1024"): 80,
+        ("hd", "1024x1792"): 120,
+        ("hd", "1792x1024"): 120,
+    },
+}
+_SELLS_PICTURES = frozenset({"openai", "openai-responses", "azure"})
+_PICTURES_SOURCE = "OpenAI's price list"
 _DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 _DAY = 86_400
 _LONGEST_NAME = 256
@@ -104,6 +119,31 @@ class Catalogue:
         if isinstance(found, _Calendar):
             return found.at(self._clock() if at is None else at)
         return found
+
+    def image_card(
+        self, provider: str, model: str, size: str = "", quality: str = "", at: int | None = None
+    ) -> PriceCard | None:
+        """What a picture costs, or None if no price is known.
+
+        Overrides are looked for as "model/quality/size", "model/size" and "model". Models that are paid by the token
+        cost what `card` says.
+
+        :param size: as it was asked for; "" is the model's own
+        :param quality: likewise
+        """
+        named = provider.lower(), model.lower()
+        if max(map(len, (*named, size, quality))) > _LONGEST_NAME:
+            return None
+        parts = [part.lower() for part in (quality, size) if part]
+        for variant in ("/".join((named[1], *parts)), f"{named[1]}/{size.lower()}"):
+            if (own := self._own_price(named[0], variant)) is not None:
+                return own
+        if (own := self._own_price(*named)) is not None:
+            return own
+        if named[0] in _SELLS_PICTURES and (sold := _PER_IMAGE.get(_DATED.sub("", named[1]))) is not None:
+            price = sold.get((quality.lower() or "standard", size.lower() or "1024x1024"))
+            return None if price is None else PriceCard(Rates(per_image=price * 1_000_000), (), _PICTURES_SOURCE)
+        return self.card(provider, model, at)
 
     def _look_up(self, provider: str, model: str) -> "PriceCard | _Calendar | None":
         if len(provider) > _LONGEST_NAME or len(model) > _LONGEST_NAME:

@@ -358,6 +358,10 @@ class LLMResponse:
     request_id: str | None = None
     #: the body as the provider sent it
     body: bytes = b""
+    #: why the model would not answer, where that comes apart from the content
+    refusal: str = ""
+    #: the pages that it quotes, where the provider names them
+    citations: list[Citation] = field(default_factory=list)
 
     @property
     def input_tokens(self) -> int:

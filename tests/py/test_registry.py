@@ -92,6 +92,39 @@ def test_a_name_that_settings_could_not_hold_is_refused(name: str) -> None:
         register_provider(name, lambda settings: OfflineProvider())
 
 
+def test_an_installed_package_brings_a_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution with an entry point, as pip would have unpacked it."""
+    (tmp_path / "brought_along.py").write_text(
+        textwrap.dedent("""
+            from llmcore import OpenAIProvider
+            def make(settings):
+                return OpenAIProvider("key-0123", "http://127.0.0.1/v1", name="brought-along")
+        """)
+    )
+    metadata = tmp_path / "brought_along-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: brought-along\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[llmcore.providers]\nBrought_Along = brought_along:make\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert create_provider("brought-along").name == "brought-along"
+    assert "brought-along" in known_providers()
+    with pytest.raises(LLMConfigError, match=r"known are .*brought-along"):
+        create_provider("left-behind")
+
+
+def test_nobody_looks_for_entry_points_before_a_name_is_unknown() -> None:
+    source = """
+        import sys
+        from llmcore import Settings, create_provider
+        from llmcore.hosts import HOSTS
+        settings = Settings()
+        sys.modules["importlib.metadata"] = None  # which makes importing it an error
+        print([name for name in HOSTS if create_provider(name, settings).name != name])
+    """
+    shown = subprocess.run([sys.executable, "-c", textwrap.dedent(source)], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
+
+
 def test_the_offline_provider_needs_neither_settings_nor_http() -> None:
     source = """
         import sys

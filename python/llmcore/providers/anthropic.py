@@ -75,7 +75,7 @@ class AnthropicProvider(HttpProvider):
     def decode(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
         """The answer or the refusal in `body`. Never raises."""
         if status != 200:
-            return _with_id(self._refusal(status, headers, body), body)
+            return _with_id(self._refusal(status, headers, body), body, self._key)
         return decode_messages(headers, body, key=self._key, now=self._now)
 
     def stream_decoder(self, headers: Mapping[str, str] | None = None) -> "StreamDecoder":
@@ -124,7 +124,7 @@ def decode_messages(
             return failure_of(200, headers, body, key=key, now=now())
     if answer.content is None or answer.error:
         told = "the answer holds no content"
-        return _with_id(failure_of_error(200, headers, answer.error, told, key=key, now=now()), body)
+        return _with_id(failure_of_error(200, headers, answer.error, told, key=key, now=now()), body, key)
     texts: list[str] = []
     thoughts: list[str] = []
     calls: list[ToolCall] = []
@@ -178,14 +178,14 @@ def _found(raw: Any) -> list[Citation]:
     ]
 
 
-def _with_id(failure: Failure, body: bytes) -> Failure:
+def _with_id(failure: Failure, body: bytes, key: str | None) -> Failure:
     """With the id of the exchange that the body names, where no header does."""
     if failure.request_id is None:
         try:
             told = _answer.decode(body).request_id
         except (ValueError, RecursionError):
             return failure
-        if type(told) is str and told.isprintable():
+        if type(told) is str and told.isprintable() and not (key and key in told):
             failure.request_id = told[:200]
     return failure
 
@@ -274,7 +274,7 @@ class MessagesStream(DecodedStream):
         elif kind == "error" or event.error or name == b"error":
             told = "the stream ended in an error"
             failure = failure_of_error(200, self._headers, event.error, told, key=self._key, now=self._now())
-            self._break(_with_id(failure, data))
+            self._break(_with_id(failure, data, self._key))
         return None
 
     def _block(self, index: Any, block: _Block) -> Chunk | None:

@@ -50,7 +50,7 @@ def encode_messages(request: LLMRequest) -> bytes:
     """
     params = dict(request.params)
     if params.pop("stream", None):
-        refuse("stream is not for complete(): its answer comes in one piece")
+        refuse("stream is not a param of a request: complete() answers in one piece, and its `stream` asks for more")
     refuse_params([name for name, value in params.items() if value is not None], _UNKNOWN, "Anthropic")
     for name in _UNKNOWN & params.keys():
         del params[name]
@@ -96,7 +96,8 @@ def encode_messages(request: LLMRequest) -> bytes:
         system.append({"type": "text", "text": _JSON_ONLY})
     if system:
         plain = all(part.keys() == {"type", "text"} and isinstance(part["text"], str) for part in system)
-        fields["system"] = "\n\n".join(part["text"] for part in system) if plain else system
+        ordered = [dict(sorted(part.items())) for part in system]
+        fields["system"] = "\n\n".join(part["text"] for part in system) if plain else ordered
     if not messages:
         refuse("messages hold nothing but a system prompt; Anthropic needs a message of the user")
     fields["messages"] = messages

@@ -29,17 +29,21 @@ def encode_chat(request: LLMRequest, host: Host = HOSTS["openai"], limit_name: s
     :raises LLMValidationError: something in it cannot be sent
     """
     params = request.params
-    if params.get("stream"):
-        refuse("stream is not for complete(): its answer comes in one piece")
+    if "stream" in params:
+        if params["stream"]:
+            refuse(
+                "stream is not a param of a request: complete() answers in one piece, and its `stream` asks for more"
+            )
+        params = {name: value for name, value in params.items() if name != "stream"}
     if host.renamed or host.unknown:
         refuse_params(params, host.unknown, host.name)
         params = {host.renamed.get(name, name): value for name, value in params.items()}
     fields: dict[str, Any] = {"stream": request.stream, **host.extra}
-    if request.stream:
-        if "stream" in params:
-            params = {name: value for name, value in params.items() if name != "stream"}
-        if host.asks_for_usage:
-            fields["stream_options"] = {"include_usage": True}
+    if request.stream and host.asks_for_usage:
+        given = params.get("stream_options")
+        fields["stream_options"] = {"include_usage": True}
+        if isinstance(given, dict):
+            params = {**params, "stream_options": {"include_usage": True, **given}}
     if request.temperature is not None:
         fields["temperature"] = request.temperature
     if request.max_tokens is not None and not any(name in params for name in _LIMITS):

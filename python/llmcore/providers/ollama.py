@@ -17,7 +17,7 @@ from llmcore.providers.failure import failure_of, failure_of_error, parse
 from llmcore.providers.http import unix_seconds
 from llmcore.providers.llama import LocalLlamaProvider
 from llmcore.providers.parts import split_data_url, with_encoded_media
-from llmcore.providers.pieces import block_of
+from llmcore.providers.pieces import block_of, checked_inputs
 from llmcore.providers.stream import DecodedStream, LineSplitter, StreamDecoder, delivered_usage
 from llmcore.types import (
     Chunk,
@@ -87,7 +87,7 @@ class OllamaProvider(LocalLlamaProvider):
         """The HTTP request for vectors."""
         if not self._native:
             return super().encode_embeddings(request)
-        body: dict[str, Any] = {"model": request.model, "input": list(request.inputs), **request.params}
+        body: dict[str, Any] = {"model": request.model, "input": checked_inputs(request), **request.params}
         if request.dimensions is not None:
             body["dimensions"] = request.dimensions
         return self._request(self._url("/embed"), dump(body))

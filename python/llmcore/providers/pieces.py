@@ -17,7 +17,7 @@ from llmcore.providers.body import dump, refuse
 from llmcore.providers.usage import usage_of, usage_of_images
 from llmcore.types import EmbeddingReply, EmbeddingRequest, Failure, Image, ImageReply, ImageRequest
 
-__all__ = ["block_of", "decode_pieces", "encode_embeddings", "encode_image"]
+__all__ = ["block_of", "checked_inputs", "decode_pieces", "encode_embeddings", "encode_image"]
 
 
 def encode_embeddings(request: EmbeddingRequest, *, base64: bool = True) -> bytes:
@@ -26,18 +26,26 @@ def encode_embeddings(request: EmbeddingRequest, *, base64: bool = True) -> byte
     :param base64: asks for vectors in base64, unless the request's params say otherwise
     :raises LLMValidationError: something in it cannot be sent
     """
+    body: dict[str, Any] = {"model": request.model, "input": checked_inputs(request)}
+    if base64:
+        body["encoding_format"] = "base64"
+    if request.dimensions is not None:
+        body["dimensions"] = request.dimensions
+    return dump(body | request.params)
+
+
+def checked_inputs(request: EmbeddingRequest) -> list[str]:
+    """The texts of a request for vectors.
+
+    :raises LLMValidationError: there are none, or one is empty
+    """
     inputs: Any = request.inputs
     if not isinstance(inputs, list | tuple) or len(inputs) == 0:
         refuse("inputs is a non-empty list of texts")
     for index, text in enumerate(inputs):
         if not isinstance(text, str) or text == "":
             refuse(f"inputs[{index}] is a non-empty string")
-    body: dict[str, Any] = {"model": request.model, "input": list(inputs)}
-    if base64:
-        body["encoding_format"] = "base64"
-    if request.dimensions is not None:
-        body["dimensions"] = request.dimensions
-    return dump(body | request.params)
+    return list(inputs)
 
 
 def encode_image(request: ImageRequest) -> bytes:

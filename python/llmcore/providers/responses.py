@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmcore._core import Outcome
 from llmcore.hosts import HOSTS, Host
 from llmcore.providers import headers as read
 from llmcore.providers.chat import arguments_of, citations_of, text_of, unix_of
@@ -136,8 +135,6 @@ def _read(answer: _Answer, headers: Mapping[str, str], *, key: str | None, now: 
     if answer.output is None or answer.error or status in ("failed", "cancelled"):
         told = f"the response is {status}" if status in ("failed", "cancelled") else "the answer holds no output"
         failure = failure_of_error(200, headers, answer.error, told, key=key, now=now())
-        if status == "cancelled" and not answer.error:
-            failure.outcome = Outcome.CANCELLED
         if answer.output and answer.usage:
             failure.partial = _reply(answer, status, headers, key)
         return failure

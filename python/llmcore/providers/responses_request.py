@@ -43,7 +43,7 @@ def encode_responses(request: LLMRequest) -> bytes:
     """
     params = dict(request.params)
     if params.pop("stream", None):
-        refuse("stream is not for complete(): its answer comes in one piece")
+        refuse("stream is not a param of a request: complete() answers in one piece, and its `stream` asks for more")
     refuse_params([name for name, value in params.items() if value is not None], _UNKNOWN, "the Responses API")
     for name in _UNKNOWN & params.keys():
         del params[name]

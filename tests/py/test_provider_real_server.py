@@ -1,0 +1,114 @@
+"""The decoders against a real server, llama.cpp's: Chat Completions, Messages, Responses, a prompt that is too long."""
+
+import importlib.util
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmcore._core import Outcome
+from llmcore.providers.anthropic import AnthropicProvider
+from llmcore.providers.http import HttpProvider
+from llmcore.providers.llama import LocalLlamaProvider
+from llmcore.providers.openai import OpenAIProvider
+from llmcore.providers.responses import OpenAIResponsesProvider
+from llmcore.types import EmbeddingReply, EmbeddingRequest, Failure, HttpRequest, LLMRequest, Reply
+from support.tiny_model import tiny_server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (importlib.util.find_spec("xllamacpp") and importlib.util.find_spec("gguf")),
+        reason="xllamacpp and gguf are not installed: pip install xllamacpp gguf",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with tiny_server(tmp_path_factory.mktemp("model")) as url:
+        yield url
+
+
+def exchange(asked: HttpRequest) -> tuple[int, Mapping[str, str], bytes]:
+    """What comes back."""
+    request = urllib.request.Request(asked.url, asked.body or None, asked.headers, method=asked.method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, {name.lower(): value for name, value in refusal.headers.items()}, refusal.read()
+
+
+def providers(url: str) -> list[HttpProvider]:
+    """Everything that the server speaks."""
+    return [
+        OpenAIProvider("key-0123", f"{url}/v1"),
+        LocalLlamaProvider(url),
+        AnthropicProvider("key-0123", url),
+        OpenAIResponsesProvider("key-0123", f"{url}/v1"),
+    ]
+
+
+def asking(**fields: Any) -> LLMRequest:
+    given: dict[str, Any] = {
+        "model": "tiny",
+        "messages": [{"role": "user", "content": "Say something."}],
+        "max_tokens": 24,
+    }
+    return LLMRequest(**(given | {"temperature": 0.0} | fields))
+
+
+def test_a_stream_is_the_answer_in_one_piece(url: str) -> None:
+    for provider in providers(url):
+        status, headers, body = exchange(provider.encode(asking()))
+        whole = provider.decode(status, headers, body)
+        assert isinstance(whole, Reply), whole
+        assert whole.content
+        assert not whole.usage.estimated
+        assert 0 < whole.usage.output_tokens <= 24
+
+        status, headers, body = exchange(provider.encode(asking(stream=True)))
+        assert status == 200
+        decoder = provider.stream_decoder(headers)
+        chunks = [chunk for at in range(0, len(body), 7) for chunk in decoder.feed(body[at : at + 7])]
+        streamed = decoder.finish()
+        assert isinstance(streamed, Reply), streamed
+        assert "".join(chunk.text for chunk in chunks) == streamed.content
+        assert (streamed.content, streamed.finish_reason) == (whole.content, whole.finish_reason)
+        assert streamed.usage.output_tokens == whole.usage.output_tokens
+        assert streamed.usage.input_tokens == whole.usage.input_tokens
+
+        cut = provider.stream_decoder(headers)
+        cut.feed(body[: len(body) // 2])
+        broken = cut.finish()
+        assert isinstance(broken, Failure)
+        assert broken.outcome is Outcome.CONNECTION
+        assert broken.partial is not None
+        assert broken.partial.usage.output_tokens > 0
+
+
+def test_a_prompt_that_is_too_long_is_told_so(url: str) -> None:
+    for provider in providers(url):
+        long = asking(messages=[{"role": "user", "content": "word " * 2000}])
+        refused = provider.decode(*exchange(provider.encode(long)))
+        assert isinstance(refused, Failure)
+        assert refused.outcome is Outcome.CONTEXT_LENGTH
+
+
+def test_it_is_healthy_and_names_its_model(url: str) -> None:
+    llama = LocalLlamaProvider(url)
+    assert llama.is_healthy(*exchange(llama.health())) is True
+    names = llama.model_names(*exchange(llama.models()))
+    assert isinstance(names, list)
+    assert len(names) == 1
+
+
+def test_who_has_no_vectors_refuses_typed(url: str, tmp_path: Path) -> None:
+    llama = LocalLlamaProvider(url)
+    said = llama.decode(*exchange(llama.encode_embeddings(EmbeddingRequest("tiny", ["x"]))))
+    assert isinstance(said, Failure | EmbeddingReply)
