@@ -91,7 +91,7 @@ class HttpProvider(LLMProvider):
         return read.observation(headers)
 
     def __repr__(self) -> str:
-        shown = "" if self._parts is None else f"{self._parts.scheme}://{self._hostname}{self._parts.path}"
+        shown = "" if self._parts is None else f"{self._parts.scheme}://{self._parts.netloc}{self._parts.path}"
         return f"{type(self).__name__}({self.name!r}, {shown})"
 
     def __reduce__(self) -> NoReturn:
