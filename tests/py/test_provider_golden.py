@@ -204,7 +204,7 @@ def test_no_damage_to_a_stream_makes_it_raise_and_no_cut_changes_it(name: str, d
     by_pieces = [chunk for piece in pieces for chunk in other.feed(piece)]
     assert by_pieces == chunks
     assert other.finish() == said
-    if isinstance(said, Reply) and chunks:
+    if isinstance(said, Reply) and name != "responses":  # whose last event says it all again, undamaged
         assert said.content.startswith("".join(chunk.text for chunk in chunks))
 
 
