@@ -4,7 +4,8 @@ find_package(benchmark CONFIG REQUIRED)
 
 set(LLMCORE_BENCHMARK_SOURCES
     request_queue_bench.cpp
-    response_cache_bench.cpp)
+    response_cache_bench.cpp
+    token_tracker_bench.cpp)
 list(TRANSFORM LLMCORE_BENCHMARK_SOURCES PREPEND benchmarks/cpp/)
 
 add_executable(llmcore_benchmarks ${LLMCORE_BENCHMARK_SOURCES})

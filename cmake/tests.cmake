@@ -27,9 +27,11 @@ set(LLMCORE_TEST_SOURCES
     rng_test.cpp
     scenario_test.cpp
     simulator_test.cpp
+    token_tracker_rows_test.cpp
     token_tracker_test.cpp
     trace_test.cpp
     types_test.cpp
+    usage_report_test.cpp
     version_test.cpp)
 list(TRANSFORM LLMCORE_TEST_SOURCES PREPEND tests/cpp/)
 

@@ -6,6 +6,7 @@
 #include "as_dict.hpp"
 #include "bindings.hpp"
 #include "llmcore/engine.hpp"
+#include "llmcore/usage_report.hpp"
 #include "locked.hpp"
 #include "members.hpp"
 
@@ -116,6 +117,8 @@ void register_engine(py::module_& m) {
       .def_readwrite("backoff", &Config::backoff)
       .def_readwrite("recovery", &Config::recovery)
       .def_readwrite("budgets", &Config::budgets)
+      .def_readwrite("tracker", &Config::tracker)
+      .def_readwrite("usage_scopes", &Config::usage_scopes)
       .def_readwrite("deadline", &Config::deadline)
       .def_readwrite("attempt_timeout", &Config::attempt_timeout)
       .def_readwrite("max_lanes", &Config::max_lanes)
@@ -263,6 +266,20 @@ void register_engine(py::module_& m) {
              return std::make_unique<Locked<TokenTracker>>(
                  self.with([](const Engine& engine) { return TokenTracker(engine.tracker()); }));
            })
+      .def("report_json",
+           [](Machine& self) {
+             return self.with(
+                 [](const Engine& engine) { return usage_report_json(engine.tracker(), engine.stats().budgets); });
+           })
+      .def(
+          "report_text",
+          [](Machine& self, std::int64_t rows) {
+            check_count(rows, "rows");
+            return self.with([rows](const Engine& engine) {
+              return usage_report_text(engine.tracker(), engine.stats().budgets, static_cast<std::size_t>(rows));
+            });
+          },
+          py::arg("rows") = 20)
       .def("state_hash",
            [](Machine& self) { return self.with([](const Engine& engine) { return engine.state_hash(); }); })
       .def("check", [](Machine& self) { return self.with([](const Engine& engine) { return engine.check(); }); });

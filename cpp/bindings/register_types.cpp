@@ -84,6 +84,7 @@ void register_types(py::module_& m) {
       .value("CANCELLED", Outcome::cancelled)
       .value("EXHAUSTED", Outcome::exhausted)
       .finalize();
+  fast_enum<Outcome>(m, "Outcome");
   m.def("outcome_of_status", &outcome_of_status, py::arg("http_status"));
 
   py::class_<Usage> usage(m, "Usage");

@@ -23,6 +23,7 @@ std::vector<std::string> Config::problems() const {
   note("cache", cache.problem());
   note("retry", backoff.problem());
   note("recovery", recovery.problem());
+  note("tracker", tracker.problem());
   for (std::size_t i = 0; i < budgets.size(); ++i) {
     const std::string problem = budgets[i].problem();
     if (!problem.empty()) found.push_back("budgets[" + std::to_string(i) + "]: " + problem);

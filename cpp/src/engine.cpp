@@ -36,6 +36,7 @@ Engine::Impl::Impl(const Config& config)
       backoff_(config_.backoff),
       budget_(config_.budgets),
       cache_(config_.cache),
+      tracker_(config_.tracker),
       rng_(config_.seed),
       forget_lanes_at_(static_cast<std::size_t>(config_.max_lanes)) {}
 

@@ -171,6 +171,7 @@ class Engine::Impl {
   void give_up(Call& call, Outcome outcome, Duration retry_hint = 0,
                std::optional<BudgetRefusal> refusal = std::nullopt);
   void finish(Call& call, Finish finish);
+  void track(const Call& call, const Finish& finish);
   void land(const Call& leader, const Finish& finish);
 
   Config config_;
@@ -178,6 +179,8 @@ class Engine::Impl {
   Budget budget_;
   ResponseCache<Cached> cache_;
   TokenTracker tracker_;
+  std::string scope_text_;  // of the call being tracked; kept for its memory, as is the next
+  std::vector<std::string_view> tracked_scopes_;
   Rng rng_;
 
   Instant now_ = 0;

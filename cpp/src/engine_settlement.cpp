@@ -7,6 +7,8 @@ namespace llmcore {
 namespace {
 
 constexpr Duration kLongestPause = 24 * kHour;
+constexpr std::string_view kDefaultTenant = "default";
+constexpr std::string_view kTenantScope = "tenant";
 
 }  // namespace
 
@@ -224,6 +226,18 @@ void Engine::Impl::finish(Call& call, Finish over) {
   over.queued = call.queued;
   over.first_token = call.first_token_at ? *call.first_token_at - call.submitted_at : 0;
 
+  track(call, over);
+  ++finished_;
+  ++outcomes_[static_cast<std::size_t>(over.outcome)];
+  arm(call, kNever);
+  if (call.leads) land(call, over);
+  const CallId id = call.id;
+  emit(std::move(over));
+  calls_.erase(id);
+}
+
+// Counts a finished call, for itself and for whom it was made.
+void Engine::Impl::track(const Call& call, const Finish& over) {
   UsageSample sample;
   sample.model = over.model;
   sample.call_type = call.submit.call_type;
@@ -234,15 +248,28 @@ void Engine::Impl::finish(Call& call, Finish over) {
   sample.cost = over.cost;
   sample.saved = over.saved;
   sample.latency = over.latency;
-  tracker_.record(sample, wall_);
 
-  ++finished_;
-  ++outcomes_[static_cast<std::size_t>(over.outcome)];
-  arm(call, kNever);
-  if (call.leads) land(call, over);
-  const CallId id = call.id;
-  emit(std::move(over));
-  calls_.erase(id);
+  // One text for all of them, with room for all before the first view into it is taken.
+  tracked_scopes_.clear();
+  scope_text_.clear();
+  const auto tracks = [this](std::string_view key) {
+    return std::find(config_.usage_scopes.begin(), config_.usage_scopes.end(), key) != config_.usage_scopes.end();
+  };
+  const bool has_tenant = call.submit.tenant != kDefaultTenant && tracks(kTenantScope);
+  std::size_t length = has_tenant ? kTenantScope.size() + 1 + call.submit.tenant.size() : 0;
+  for (const auto& [key, value] : call.submit.scopes) length += key.size() + 1 + value.size();
+  scope_text_.reserve(length);
+  const auto add = [this](std::string_view key, std::string_view value) {
+    const std::size_t start = scope_text_.size();
+    scope_text_.append(key).append(1, '=').append(value);
+    tracked_scopes_.push_back(std::string_view(scope_text_).substr(start));
+  };
+  if (has_tenant) add(kTenantScope, call.submit.tenant);
+  for (const auto& [key, value] : call.submit.scopes) {
+    if (tracks(key)) add(key, value);
+  }
+  sample.scopes = tracked_scopes_;
+  tracker_.record(sample, wall_);
 }
 
 // Followers get the answer of a call that was answered by a target they have named too. Of the others the next leads, and

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace llmcore {
 namespace {
 
 constexpr std::size_t kPerOctave = 128;
 constexpr int kOctaveBits = 7;
+constexpr std::size_t kLongestList = 64;
+constexpr int kCountBits = 32;
+constexpr std::uint64_t kCountMask = (std::uint64_t{1} << kCountBits) - 1;
 
 // Values below 256 have a bucket each; above, the eight highest bits of a value choose it.
 std::size_t bucket_of(Duration value) noexcept {
@@ -25,25 +29,75 @@ Duration midpoint_of(std::size_t bucket) noexcept {
 
 }  // namespace
 
-// Makes room for the buckets [first, last], in whole octaves so that growing stays rare.
-void LatencySketch::cover(std::size_t first, std::size_t last) {
-  first -= first % kPerOctave;
-  std::size_t end = last + kPerOctave - last % kPerOctave;
-  if (buckets_.empty()) {
-    first_ = first;
-  } else if (first < first_) {
-    buckets_.insert(buckets_.begin(), first_ - first, 0);
-    first_ = first;
+/// Calls visit(bucket, count) for each bucket in use, ascending, until it answers false.
+template <class Visit>
+void LatencySketch::for_each(Visit&& visit) const {
+  std::size_t bucket = first_;
+  for (const std::uint64_t cell : cells_) {
+    const std::uint64_t n = spread_ ? cell : cell & kCountMask;
+    if (n != 0 && !visit(spread_ ? bucket : static_cast<std::size_t>(cell >> kCountBits), static_cast<std::int64_t>(n)))
+      return;
+    ++bucket;
   }
-  end = std::max(end, first_ + buckets_.size());
-  buckets_.resize(end - first_);
+}
+
+/// False: the list is too long for one more, or a count too large for it.
+bool LatencySketch::add_to_list(std::size_t bucket, std::int64_t n) {
+  const std::uint64_t key = std::uint64_t{bucket} << kCountBits;
+  const auto place = std::lower_bound(cells_.begin(), cells_.end(), key);
+  const bool there = place != cells_.end() && *place >> kCountBits == bucket;
+  const auto limit = static_cast<std::int64_t>(kCountMask - (there ? *place & kCountMask : 0));
+  if (n > limit || (!there && cells_.size() == kLongestList)) return false;
+  if (there) {
+    *place += static_cast<std::uint64_t>(n);
+  } else {
+    cells_.insert(place, key | static_cast<std::uint64_t>(n));
+  }
+  return true;
+}
+
+/// From the list to counters.
+void LatencySketch::spread() {
+  const std::vector<std::uint64_t> list = std::move(cells_);
+  cells_ = {};
+  spread_ = true;
+  if (list.empty()) return;
+  cover(static_cast<std::size_t>(list.front() >> kCountBits));
+  cover(static_cast<std::size_t>(list.back() >> kCountBits));
+  for (const std::uint64_t cell : list)
+    cells_[static_cast<std::size_t>(cell >> kCountBits) - first_] += cell & kCountMask;
+}
+
+/// Makes room for a bucket, in whole octaves so that growing stays rare.
+void LatencySketch::cover(std::size_t bucket) {
+  const std::size_t octave = bucket - bucket % kPerOctave;
+  if (cells_.empty()) first_ = octave;
+  if (octave < first_) {
+    cells_.insert(cells_.begin(), first_ - octave, 0);
+    first_ = octave;
+  }
+  const std::size_t size = std::max(cells_.size(), octave + kPerOctave - first_);
+  cells_.reserve(size);  // exactly: this is most of what a tracker's row takes
+  cells_.resize(size);
+}
+
+void LatencySketch::add_to(std::size_t bucket, std::int64_t n) {
+  if (!spread_) {
+    if (add_to_list(bucket, n)) return;
+    spread();
+  }
+  if (bucket < first_ || bucket - first_ >= cells_.size()) cover(bucket);
+  cells_[bucket - first_] += static_cast<std::uint64_t>(n);
 }
 
 void LatencySketch::add(Duration value) noexcept {
   value = std::max<Duration>(value, 0);
   const std::size_t bucket = bucket_of(value);
-  if (bucket < first_ || bucket - first_ >= buckets_.size()) cover(bucket, bucket);
-  ++buckets_[bucket - first_];
+  if (spread_ && bucket >= first_ && bucket - first_ < cells_.size()) {
+    ++cells_[bucket - first_];
+  } else {
+    add_to(bucket, 1);
+  }
   min_ = count_ == 0 ? value : std::min(min_, value);
   max_ = std::max(max_, value);
   sum_ = add_saturated(sum_, value);
@@ -52,9 +106,16 @@ void LatencySketch::add(Duration value) noexcept {
 
 void LatencySketch::merge(const LatencySketch& other) {
   if (other.count_ == 0) return;
-  cover(other.first_, other.first_ + other.buckets_.size() - 1);
-  const std::size_t offset = other.first_ - first_;
-  for (std::size_t i = 0; i < other.buckets_.size(); ++i) buckets_[offset + i] += other.buckets_[i];
+  if (&other == this) return merge(LatencySketch(other));
+  if (other.spread_ && !spread_) spread();
+  if (other.spread_) {
+    cover(other.first_);
+    cover(other.first_ + other.cells_.size() - 1);
+  }
+  other.for_each([this](std::size_t bucket, std::int64_t n) {
+    add_to(bucket, n);
+    return true;
+  });
   min_ = count_ == 0 ? other.min_ : std::min(min_, other.min_);
   max_ = std::max(max_, other.max_);
   sum_ = add_saturated(sum_, other.sum_);
@@ -69,9 +130,13 @@ Duration LatencySketch::quantile_permille(std::int64_t permille) const noexcept 
   if (rank <= 1) return min_;
   if (rank >= count_) return max_;
   std::int64_t seen = 0;
-  std::size_t i = 0;
-  while (seen + buckets_[i] < rank) seen += buckets_[i++];
-  return std::clamp(midpoint_of(first_ + i), min_, max_);
+  std::size_t found = 0;
+  for_each([&](std::size_t bucket, std::int64_t n) {
+    found = bucket;
+    seen += n;
+    return seen < rank;
+  });
+  return std::clamp(midpoint_of(found), min_, max_);
 }
 
 }  // namespace llmcore

@@ -10,7 +10,19 @@ anything of another type TypeError. Attributes that are lists are copies: assign
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any, ClassVar, Literal, SupportsFloat, SupportsIndex, TypedDict, final, type_check_only
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    NotRequired,
+    SupportsFloat,
+    SupportsIndex,
+    TypedDict,
+    final,
+    type_check_only,
+)
+
+import numpy as np
 
 __version__: str
 
@@ -588,8 +600,10 @@ class _UsageTotals(TypedDict):
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
     reasoning_tokens: int
     total_tokens: int
+    images: int
     cost_nano_usd: int
     unpriced_calls: int
     saved_nano_usd: int
@@ -599,15 +613,64 @@ class _UsageTotals(TypedDict):
 class _UsageRow(_UsageTotals):
     model: str
     call_type: str
+    scope: NotRequired[str]
 
 @type_check_only
 class _UsageHour(_UsageRow):
     hour: int
 
-class TokenTracker:
-    """Usage and cost per model x call type x hour, and in all."""
+@type_check_only
+class _UsageDay(_UsageRow):
+    day: int
 
-    def __init__(self, hours_kept: SupportsIndex = 48) -> None: ...
+@type_check_only
+class _TrackerStats(TypedDict):
+    keys: int
+    rows: int
+    retired: int
+    other: int
+    shortened: int
+    unkept: int
+    most_steps: int
+
+class TokenTrackerConfig:
+    """How much an engine's tracker keeps.
+
+    :ivar hours_kept: hours (UTC) with rows of their own, the one of now included; days_kept likewise
+    :ivar recent_kept: how many of the newest calls samples() has; 0: none
+    :ivar max_keys: combinations of model, call type and scope with rows of their own; later ones share "(other)"
+    :ivar max_rows: rows of all hours and days; beyond them the oldest hour is given up early
+    """
+
+    hours_kept: int
+    days_kept: int
+    recent_kept: int
+    max_keys: int
+    max_rows: int
+    def __init__(
+        self,
+        hours_kept: SupportsIndex = 48,
+        days_kept: SupportsIndex = 31,
+        recent_kept: SupportsIndex = 1024,
+        max_keys: SupportsIndex = 100_000,
+        max_rows: SupportsIndex = 200_000,
+    ) -> None: ...
+
+class TokenTracker:
+    """Usage, cost and latency per model x call type x scope: over all time, by hour and by day (UTC), and in all."""
+
+    def __init__(
+        self,
+        hours_kept: SupportsIndex = 48,
+        days_kept: SupportsIndex = 31,
+        recent_kept: SupportsIndex = 1024,
+        max_keys: SupportsIndex = 100_000,
+        max_rows: SupportsIndex = 200_000,
+    ) -> None:
+        """As in TokenTrackerConfig.
+
+        :raises ValueError: it would keep nothing, or have no room
+        """
     def record(
         self,
         model: str,
@@ -615,22 +678,44 @@ class TokenTracker:
         usage: Usage,
         cost: SupportsIndex | None = None,
         latency: SupportsIndex = 0,
-        outcome: Outcome = ...,
+        outcome: Outcome | None = None,
         cache_hit: bool = False,
         attempts: SupportsIndex = 1,
         saved: SupportsIndex = 0,
         wall: SupportsIndex | None = None,
+        scopes: Sequence[str] | None = None,
     ) -> None:
         """Counts a finished call.
 
         :param cost: nano-USD; None: unknown
         :param latency: ns
+        :param outcome: None: OK
         :param saved: nano-USD that a cache saved
+        :param scopes: whose call it was: ("user=ada", "company=acme"), at most 16
         """
+    def merge(self, other: TokenTracker) -> None:
+        """Adds what another tracker counted; of windows and samples the newest of both are kept."""
     def totals(self) -> _UsageTotals: ...
     def by_model_and_type(self) -> list[_UsageRow]: ...
-    def by_hour(self) -> list[_UsageHour]:
+    def by_scope(self) -> list[_UsageRow]:
+        """Of the calls that named a scope, apart by scope."""
+    def by_hour(self, scoped: bool = False) -> list[_UsageHour]:
         """The hours kept; ``hour`` counts from the Unix epoch."""
+    def by_day(self, scoped: bool = False) -> list[_UsageDay]:
+        """The days kept; ``day`` counts from the Unix epoch."""
+    def samples(self) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+        """The newest calls, oldest first, as a structured array of one's own. ``model`` and ``call_type`` are indices
+        into names(), ``outcome`` is a value of Outcome, ``cost`` is -1 where it is unknown.
+
+        :raises ImportError: NumPy is not installed
+        """
+    def names(self) -> list[str]:
+        """Every model, call type and scope met so far, by id; ids never change."""
+    def stats(self) -> _TrackerStats: ...
+    def report_json(self, budget: Budget | None = None) -> str:
+        """Everything, as one JSON object of schema llmcore.usage.v1; with the accounts of a budget if one is given."""
+    def report_text(self, budget: Budget | None = None, rows: SupportsIndex = 20) -> str:
+        """Tables for people; each has at most so many rows."""
 
 class OfflineGenerator:
     """Text without a model: deterministic and template-based."""
@@ -663,6 +748,8 @@ class Config:
     backoff: BackoffConfig
     recovery: ErrorRecoveryConfig
     budgets: list[BudgetRule]
+    tracker: TokenTrackerConfig
+    usage_scopes: list[str]
     deadline: int
     attempt_timeout: int
     max_lanes: int
@@ -874,6 +961,9 @@ class Engine:
         """Counters; at rest, in_flight, queued and everything reserved are 0."""
     def tracker(self) -> TokenTracker:
         """A copy of its tracker as it stands."""
+    def report_json(self) -> str:
+        """What its tracker counted and how its budgets stand: see TokenTracker.report_json()."""
+    def report_text(self, rows: SupportsIndex = 20) -> str: ...
     def state_hash(self) -> int:
         """Everything that decides, in 64 bits."""
     def check(self) -> str:

@@ -222,7 +222,7 @@ class View:
         if call_type is not None and not isinstance(call_type, str):
             raise LLMValidationError(f"call_type is a string, not {call_type!r}")
         span = 0 if deadline is None else round(_seconds("deadline", deadline) * 1e9)
-        scopes = _scopes_of(context) if runtime.settings.budgets else []
+        scopes = _scopes_of(context) if runtime.settings.budgets else _tracked_scopes_of(context)
 
         def submit() -> None:
             try:
@@ -247,6 +247,16 @@ def _scopes_of(context: CallContext) -> list[tuple[str, str]]:
             found.append((scope, value))
     if context.trackable_type is not None and context.trackable_id is not None:
         found.append((context.trackable_type, context.trackable_id))
+    return found
+
+
+def _tracked_scopes_of(context: CallContext) -> list[tuple[str, str]]:
+    """Those whose usage the engine tells apart, where no budget asks for the others: see Config.usage_scopes."""
+    found = []
+    if context.user_id is not None:
+        found.append(("user", context.user_id))
+    if context.company_id is not None:
+        found.append(("company", context.company_id))
     return found
 
 

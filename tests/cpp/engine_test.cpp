@@ -156,7 +156,7 @@ TEST(Engine, CountsAFinishedCallInTheTracker) {
   Submit submit = call_to({"alpha"});
   submit.call_type = "chat";
   bench.reply(bench.submit(submit));
-  const auto rows = bench.engine().tracker().by_model_and_type();
+  const auto rows = bench.engine().tracker().rows();
   ASSERT_EQ(rows.size(), 1U);
   EXPECT_EQ(rows[0].model, "alpha-1");
   EXPECT_EQ(rows[0].call_type, "chat");

@@ -54,8 +54,8 @@ void expect_equal(const UsageTotals& a, const UsageTotals& b) {
 TEST(TokenTracker, StartsEmpty) {
   const TokenTracker tracker;
   EXPECT_EQ(tracker.totals().calls, 0);
-  EXPECT_TRUE(tracker.by_model_and_type().empty());
-  EXPECT_TRUE(tracker.by_hour().empty());
+  EXPECT_TRUE(tracker.rows().empty());
+  EXPECT_TRUE(tracker.rows(UsageWindow::hour).empty());
 }
 
 TEST(TokenTracker, CountsEverythingThatASampleSays) {
@@ -121,12 +121,12 @@ TEST(TokenTracker, KeepsModelsAndCallTypesApartAndSorted) {
   // Neither field runs into the other.
   tracker.record(sample("smallc", "hat", 16), kStart);
 
-  const auto rows = tracker.by_model_and_type();
+  const auto rows = tracker.rows();
   ASSERT_EQ(rows.size(), 4U);
   const auto expect_row = [&rows](std::size_t at, const char* model, const char* call_type, std::int64_t input) {
     EXPECT_EQ(rows[at].model, model);
     EXPECT_EQ(rows[at].call_type, call_type);
-    EXPECT_EQ(rows[at].hour, 0);
+    EXPECT_EQ(rows[at].period, 0);
     EXPECT_EQ(rows[at].totals.usage.input_uncached, input);
   };
   expect_row(0, "large", "chat", 8);
@@ -143,50 +143,53 @@ TEST(TokenTracker, KeepsHoursApartAndSorted) {
   tracker.record(sample("a", "chat", 8), kStart + kHour - 1);
   tracker.record(sample("a", "chat", 16), kStart + 2 * kHour - 1);
 
-  const auto rows = tracker.by_hour();
+  const auto rows = tracker.rows(UsageWindow::hour);
   ASSERT_EQ(rows.size(), 3U);
-  EXPECT_EQ(rows[0].hour, kStartHour);
+  EXPECT_EQ(rows[0].period, kStartHour);
   EXPECT_EQ(rows[0].model, "a");
   EXPECT_EQ(rows[0].totals.usage.input_uncached, 12);
-  EXPECT_EQ(rows[1].hour, kStartHour + 1);
+  EXPECT_EQ(rows[1].period, kStartHour + 1);
   EXPECT_EQ(rows[1].model, "a");
   EXPECT_EQ(rows[1].totals.usage.input_uncached, 18);
-  EXPECT_EQ(rows[2].hour, kStartHour + 1);
+  EXPECT_EQ(rows[2].period, kStartHour + 1);
   EXPECT_EQ(rows[2].model, "b");
   EXPECT_EQ(rows[2].totals.usage.input_uncached, 1);
 }
 
 TEST(TokenTracker, DropsHoursOlderThanTheRetentionButNotTheirTotals) {
-  TokenTracker tracker(3);
+  TokenTracker tracker({.hours_kept = 3});
   for (int hour = 0; hour < 10; ++hour) tracker.record(sample("small", "chat"), kStart + hour * kHour);
-  const auto rows = tracker.by_hour();
+  const auto rows = tracker.rows(UsageWindow::hour);
   ASSERT_EQ(rows.size(), 3U);
-  EXPECT_EQ(rows.front().hour, kStartHour + 7);
-  EXPECT_EQ(rows.back().hour, kStartHour + 9);
+  EXPECT_EQ(rows.front().period, kStartHour + 7);
+  EXPECT_EQ(rows.back().period, kStartHour + 9);
   EXPECT_EQ(tracker.totals().calls, 10);
-  EXPECT_EQ(tracker.by_model_and_type().front().totals.calls, 10);
+  EXPECT_EQ(tracker.rows().front().totals.calls, 10);
 }
 
 TEST(TokenTracker, ASampleFromALongGoneHourCountsInTheTotalsAlone) {
-  TokenTracker tracker(2);
+  TokenTracker tracker({.hours_kept = 2});
   tracker.record(sample("small", "chat"), kStart);
   tracker.record(sample("small", "chat"), kStart - kHour);
   tracker.record(sample("small", "chat"), kStart - 2 * kHour);
-  EXPECT_EQ(tracker.by_hour().size(), 2U);
+  EXPECT_EQ(tracker.rows(UsageWindow::hour).size(), 2U);
   EXPECT_EQ(tracker.totals().calls, 3);
 }
 
 TEST(TokenTracker, OneHourKeptIsTheHourOfNow) {
-  TokenTracker tracker(1);
+  TokenTracker tracker({.hours_kept = 1});
   tracker.record(sample("small", "chat"), kStart);
   tracker.record(sample("small", "chat"), kStart + kHour);
-  ASSERT_EQ(tracker.by_hour().size(), 1U);
-  EXPECT_EQ(tracker.by_hour().front().hour, kStartHour + 1);
+  ASSERT_EQ(tracker.rows(UsageWindow::hour).size(), 1U);
+  EXPECT_EQ(tracker.rows(UsageWindow::hour).front().period, kStartHour + 1);
 }
 
-TEST(TokenTracker, RefusesToKeepNoHour) {
-  EXPECT_THROW(TokenTracker{0}, std::invalid_argument);
-  EXPECT_THROW(TokenTracker{kLeast}, std::invalid_argument);
+TEST(TokenTracker, RefusesWhatMakesNoSense) {
+  EXPECT_THROW(TokenTracker({.hours_kept = 0}), std::invalid_argument);
+  EXPECT_THROW(TokenTracker({.days_kept = kLeast}), std::invalid_argument);
+  EXPECT_THROW(TokenTracker({.max_rows = 1}), std::invalid_argument);
+  EXPECT_THROW(TokenTracker({.max_keys = 0}), std::invalid_argument);
+  EXPECT_THROW(TokenTracker({.recent_kept = -1}), std::invalid_argument);
 }
 
 TEST(TokenTracker, HoursBeforeTheEpochAreNegative) {
@@ -194,15 +197,15 @@ TEST(TokenTracker, HoursBeforeTheEpochAreNegative) {
   tracker.record(sample("small", "chat"), -1);
   tracker.record(sample("small", "chat"), -kHour - 1);
   tracker.record(sample("small", "chat"), 0);
-  const auto rows = tracker.by_hour();
+  const auto rows = tracker.rows(UsageWindow::hour);
   ASSERT_EQ(rows.size(), 3U);
-  EXPECT_EQ(rows[0].hour, -2);
-  EXPECT_EQ(rows[1].hour, -1);
-  EXPECT_EQ(rows[2].hour, 0);
+  EXPECT_EQ(rows[0].period, -2);
+  EXPECT_EQ(rows[1].period, -1);
+  EXPECT_EQ(rows[2].period, 0);
 }
 
 TEST(TokenTracker, SurvivesTheEndsOfEveryRange) {
-  TokenTracker tracker(kMost);
+  TokenTracker tracker({.hours_kept = kMost, .days_kept = kMost});
   UsageSample huge = sample("small", "chat");
   huge.usage.input_uncached = kMost;
   huge.attempts = kMost;
@@ -216,13 +219,13 @@ TEST(TokenTracker, SurvivesTheEndsOfEveryRange) {
   EXPECT_EQ(tracker.totals().saved, kMost);
   EXPECT_EQ(tracker.totals().usage.input_uncached, kMost);
   EXPECT_EQ(tracker.totals().latency.sum(), kMost);
-  EXPECT_EQ(tracker.by_hour().size(), 3U);
+  EXPECT_EQ(tracker.rows(UsageWindow::hour).size(), 3U);
 }
 
 TEST(TokenTracker, TheTotalsAreTheMergerOfTheRows) {
   std::mt19937_64 random(7);
   const auto below = [&random](std::uint64_t bound) { return static_cast<std::int64_t>(random() % bound); };
-  TokenTracker tracker(100);
+  TokenTracker tracker({.hours_kept = 100});
   std::set<std::tuple<std::int64_t, std::string, std::string>> keys;
   for (int i = 0; i < 2000; ++i) {
     const std::string model(1, static_cast<char>('a' + below(4)));
@@ -238,13 +241,13 @@ TEST(TokenTracker, TheTotalsAreTheMergerOfTheRows) {
     keys.emplace(hour, model, call_type);
   }
   UsageTotals by_key;
-  for (const auto& row : tracker.by_model_and_type()) by_key.merge(row.totals);
+  for (const auto& row : tracker.rows()) by_key.merge(row.totals);
   expect_equal(by_key, tracker.totals());
   UsageTotals by_hour;
-  for (const auto& row : tracker.by_hour()) by_hour.merge(row.totals);
+  for (const auto& row : tracker.rows(UsageWindow::hour)) by_hour.merge(row.totals);
   expect_equal(by_hour, tracker.totals());
-  EXPECT_EQ(tracker.by_model_and_type().size(), 12U);
-  EXPECT_EQ(tracker.by_hour().size(), keys.size());
+  EXPECT_EQ(tracker.rows().size(), 12U);
+  EXPECT_EQ(tracker.rows(UsageWindow::hour).size(), keys.size());
 }
 
 TEST(UsageTotals, MergingHoldsSumsAtTheEndOfTheRange) {

@@ -12,6 +12,7 @@
 #include "llmcore/rate_limiter.hpp"
 #include "llmcore/request_queue.hpp"
 #include "llmcore/response_cache.hpp"
+#include "llmcore/token_tracker.hpp"
 #include "llmcore/types.hpp"
 
 namespace llmcore {
@@ -25,6 +26,11 @@ struct Config {
   BackoffConfig backoff;
   ErrorRecoveryConfig recovery;  ///< of every provider
   std::vector<BudgetRule> budgets;
+  /// Smaller than a tracker used alone: an engine's memory is bounded by megabytes, not by how many users it has.
+  TokenTrackerConfig tracker{.max_keys = 10'000, .max_rows = 40'000};
+  /// Usage is tracked apart for each value of these keys among a call's scopes, as "key=value". The tenant counts as
+  /// one of its scopes, unless it is the default one.
+  std::vector<std::string> usage_scopes{"tenant", "user", "company"};
   Duration deadline = 120 * kSecond;        ///< of a call that names none
   Duration attempt_timeout = 60 * kSecond;  ///< of one attempt; the call's deadline still ends it earlier
   std::int64_t max_lanes = 4096;            ///< idle lanes beyond this many are forgotten
