@@ -100,8 +100,7 @@ def encode_messages(request: LLMRequest) -> bytes:
         fields["system"] = "\n\n".join(part["text"] for part in system) if plain else ordered
     if not messages:
         refuse("messages hold nothing but a system prompt; Anthropic needs a message of the user")
-    fields["messages"] = messages
-    return dump(fields, ("messages",))
+    return dump(fields, "messages", messages)
 
 
 def _conversation(given: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

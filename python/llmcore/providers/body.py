@@ -29,12 +29,7 @@ def encode(request: LLMRequest, fields: dict[str, Any], params: dict[str, Any], 
     :param params: the request's, and `messages` too, as the provider has them
     :raises LLMValidationError: something in it cannot be sent; the message names where it is, and never what it says
     """
-    body: dict[str, Any] = {"model": request.model, **fields, **params}
-    try:
-        body["messages"] = _checked(messages)
-    except RecursionError:
-        refuse(_ENDLESS)
-    return dump(body, ("messages",))
+    return dump({"model": request.model, **fields, **params}, "messages", checked(messages))
 
 
 def checked(messages: Any) -> Any:
@@ -48,27 +43,27 @@ def checked(messages: Any) -> Any:
         refuse(_ENDLESS)
 
 
-def dump(body: dict[str, Any], seen: Collection[str] = ()) -> bytes:
+def dump(body: dict[str, Any], name: str = "", value: Any = None) -> bytes:
     """JSON of a body that has a model. Changes `body`.
 
-    :param seen: fields that are checked already, and whose keys are sorted at every level
+    :param name: of a further field, whose `value` is checked already, and whose keys are sorted at every level
     :raises LLMValidationError: something in it cannot be sent
     """
     if type(body["model"]) is not str or not body["model"]:
         refuse("model is a non-empty string")
-    given = dict(body)
     try:
-        for name, value in given.items():
-            if name in seen:
-                continue
-            if isinstance(value, dict | list | tuple):
-                _check(value, name)
-                body[name] = msgspec.Raw(_as_given.encode(value))
-            elif type(value) not in _SCALARS:
-                _check(value, name)
+        for field, given in body.items():
+            if isinstance(given, dict | list | tuple):
+                if field != name:
+                    _check(given, field)
+                    body[field] = msgspec.Raw(_as_given.encode(given))
+            elif type(given) not in _SCALARS:
+                _check(given, field)
+        if name:
+            body[name] = value
         return _sorted.encode(body)
     except UnicodeEncodeError:
-        _refuse_half_character(given)
+        _refuse_half_character(body)
     except RecursionError:
         refuse(_ENDLESS)
 

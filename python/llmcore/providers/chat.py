@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -19,7 +19,6 @@ __all__ = ["decode_chat", "encode_chat"]
 
 #: OpenAI's models that refuse max_tokens, wherever they are reached through.
 _INSISTS = re.compile(r"(?:^|/)(?:o[1-9](?:$|-)|gpt-(?:[5-9]|\d\d))")
-_LIMITS: Final = ("max_tokens", "max_completion_tokens")
 
 
 def encode_chat(request: LLMRequest, host: Host = HOSTS["openai"], limit_name: str = "max_tokens") -> bytes:
@@ -38,7 +37,9 @@ def encode_chat(request: LLMRequest, host: Host = HOSTS["openai"], limit_name: s
     if host.renamed or host.unknown:
         refuse_params(params, host.unknown, host.name)
         params = {host.renamed.get(name, name): value for name, value in params.items()}
-    fields: dict[str, Any] = {"stream": request.stream, **host.extra}
+    fields: dict[str, Any] = {"stream": request.stream}
+    if host.extra:
+        fields |= host.extra
     if request.stream and host.asks_for_usage:
         given = params.get("stream_options")
         fields["stream_options"] = {"include_usage": True}
@@ -46,7 +47,7 @@ def encode_chat(request: LLMRequest, host: Host = HOSTS["openai"], limit_name: s
             params = {**params, "stream_options": {"include_usage": True, **given}}
     if request.temperature is not None:
         fields["temperature"] = request.temperature
-    if request.max_tokens is not None and not any(name in params for name in _LIMITS):
+    if request.max_tokens is not None and "max_tokens" not in params and "max_completion_tokens" not in params:
         insists = limit_name == "max_tokens" and host.name in ("openai", "azure") and _INSISTS.search(request.model)
         fields["max_completion_tokens" if insists else limit_name] = request.max_tokens
     if request.tools is not None:

@@ -150,8 +150,7 @@ def encode_native(request: LLMRequest) -> bytes:
         fields["options"] = options
     messages = checked(with_encoded_media(request.messages))
     fields |= params
-    fields["messages"] = [_message(message, index) for index, message in enumerate(messages)]
-    return dump(fields, ("messages",))
+    return dump(fields, "messages", [_message(message, index) for index, message in enumerate(messages)])
 
 
 def _message(message: dict[str, Any], index: int) -> dict[str, Any]:

@@ -44,6 +44,11 @@ def with_encoded_media(messages: Any) -> Any:
     """
     if not isinstance(messages, list | tuple):
         return messages  # which is told where messages are checked
+    for message in messages:
+        if type(message) is not dict or type(message.get("content")) is not str:
+            break
+    else:
+        return messages  # nearly always
     changed: list[Any] | None = None
     for index, message in enumerate(messages):
         content = message.get("content") if isinstance(message, dict) else None

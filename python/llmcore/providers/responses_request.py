@@ -70,12 +70,12 @@ def encode_responses(request: LLMRequest) -> bytes:
     if (choice := params.pop("tool_choice", None)) is not None:
         fields["tool_choice"] = _flat(choice)
     fields |= params
-    fields["input"] = [
+    items = [
         item
         for index, message in enumerate(checked(with_encoded_media(request.messages)))
         for item in _items(message, index)
     ]
-    return dump(fields, ("input",))
+    return dump(fields, "input", items)
 
 
 def _items(message: dict[str, Any], index: int) -> list[dict[str, Any]]:
