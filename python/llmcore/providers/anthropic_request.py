@@ -39,7 +39,10 @@ _UNKNOWN = frozenset(
     }
 )
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "any": "any"}
-_NATIVE_PARTS = frozenset({"image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking"})
+#: Parts of OpenAI's that have no form here. What is not known passes: it may be Anthropic's, which has new ones often.
+_FOREIGN_PARTS = frozenset({"input_audio", "input_text", "input_image", "input_file", "output_text", "video_url"})
+#: Models that take system messages at the beginning only.
+_SYSTEM_FIRST = re.compile(r"claude-(?:instant|[123]|(?:opus|sonnet|haiku)-4(?:-[0-7])?(?:-\d{8}|@\d{8}|$))")
 _TOOL_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -89,7 +92,8 @@ def encode_messages(request: LLMRequest) -> bytes:
         fields["tool_choice"] = _choice(choice, parallel)
     params.pop("betas", None)  # which go into a header
     fields |= params
-    system, messages = _conversation(checked(with_encoded_media(request.messages)))
+    hoists = _SYSTEM_FIRST.search(str(request.model)) is not None
+    system, messages = _conversation(checked(with_encoded_media(request.messages)), hoists)
     if "system" in params:
         system = [*_parts(params["system"], "system", only_text=True), *system]
     if as_json:
@@ -103,8 +107,11 @@ def encode_messages(request: LLMRequest) -> bytes:
     return dump(fields, "messages", messages)
 
 
-def _conversation(given: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(parts of the system prompt, messages). Results of tools belong to one message of the user's, right after."""
+def _conversation(given: Any, hoists: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(parts of the system prompt, messages). Results of tools belong to one message of the user's, right after.
+
+    :param hoists: whether later system messages too become a part of the system prompt
+    """
     system: list[dict[str, Any]] = []
     messages: list[dict[str, Any]] = []
     for index, message in enumerate(given):
@@ -112,10 +119,12 @@ def _conversation(given: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]
         role = message["role"]
         if message.get("name") is not None and role != "tool":
             refuse(f"{where} has a name, which Anthropic has no place for")
-        if role in ("system", "developer"):
+        if role in ("system", "developer") and (hoists or not messages):
             system += _parts(message.get("content"), where, only_text=True)
             continue
-        if role == "user":
+        if role in ("system", "developer"):
+            role, parts = "system", _parts(message.get("content"), where)
+        elif role == "user":
             parts = _parts(message.get("content"), where)
         elif role == "tool":
             role, parts = "user", [_result(message, where)]
@@ -127,7 +136,7 @@ def _conversation(given: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]
             refuse(f"{where} has the role {role}, which Anthropic does not have")
         if not parts:
             refuse(f"{where} is empty, which Anthropic does not take")
-        if messages and messages[-1]["role"] == role:
+        if messages and messages[-1]["role"] == role != "system":
             messages[-1]["content"] += parts
         else:
             messages.append({"role": role, "content": parts})
@@ -163,8 +172,8 @@ def _medium(part: dict[str, Any], place: str) -> dict[str, Any]:
     kind = part.get("type")
     if not isinstance(kind, str):
         refuse(f"{place} has no type")
-    if kind in _NATIVE_PARTS or kind.endswith(("_tool_use", "_tool_result")):
-        return part
+    if kind in _FOREIGN_PARTS:
+        refuse(f"{place}: Anthropic has no {kind} in messages")
     inner = part.get(kind)
     kept = {"cache_control": part["cache_control"]} if "cache_control" in part else {}
     if kind == "image_url":
@@ -173,7 +182,7 @@ def _medium(part: dict[str, Any], place: str) -> dict[str, Any]:
     if kind == "refusal":
         return {"type": "text", "text": inner, **kept}
     if kind != "file" or not isinstance(inner, dict):
-        refuse(f"{place}: Anthropic has no {kind} in messages")
+        return part
     if "file_id" in inner:
         return {"type": "document", "source": {"type": "file", "file_id": inner["file_id"]}, **kept}
     told = {"title": inner["filename"]} if "filename" in inner else {}

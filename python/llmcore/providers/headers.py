@@ -70,6 +70,8 @@ def observation(headers: Headers) -> RateObservation | None:
     """What x-ratelimit-remaining-* and x-ratelimit-reset-* say; None when they say nothing."""
     requests = _remaining(headers, "x-ratelimit-remaining-requests")
     tokens = _remaining(headers, "x-ratelimit-remaining-tokens")
+    if tokens is None:  # Mistral's; its requests are counted by spans that are no minute
+        tokens = _remaining(headers, "x-ratelimit-remaining-tokens-minute")
     if requests is None and tokens is None:
         return None
     return RateObservation(
