@@ -7,6 +7,7 @@ set(LLMCORE_TEST_SOURCES
     backoff_test.cpp
     budget_test.cpp
     config_test.cpp
+    crc32c_test.cpp
     engine_limits_test.cpp
     engine_money_test.cpp
     engine_property_test.cpp
@@ -17,6 +18,7 @@ set(LLMCORE_TEST_SOURCES
     fingerprint_test.cpp
     io/clock_test.cpp
     io/uuid7_test.cpp
+    journal_format_test.cpp
     latency_sketch_test.cpp
     money_test.cpp
     offline_test.cpp

@@ -199,6 +199,7 @@ JournalParser::Step JournalParser::next(std::string_view window, std::uint64_t l
   window = window.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(window.size(), left)));
   switch (mode_) {
     case Mode::header: return parse_header(window, left, sealed);
+    case Mode::blank: return blank(window, left, sealed);
     case Mode::records: return parse_record(window, left, sealed);
     case Mode::lost: return search(window, left, sealed);
     case Mode::skipping: return skip(window, left);
@@ -246,11 +247,9 @@ JournalParser::Step JournalParser::parse_header(std::string_view window, std::ui
     return report(What::newer_version, 0, left, 0, 0, window.size());
   }
   if (!decoded.usable()) {
-    // A file that the system made longer before it wrote a byte of it.
-    if (sealed && window.size() == left && all_zero(window)) {
-      step.torn = left;
-      step.consumed = window.size();
-      return take(step);
+    if (all_zero(window)) {
+      mode_ = Mode::blank;
+      return blank(window, left, sealed);
     }
     return report(What::header, 0, left, 0, 0, window.size());
   }
@@ -270,6 +269,24 @@ JournalParser::Step JournalParser::parse_header(std::string_view window, std::ui
   Step rest = parse_record(window.substr(kSegmentHeaderBytes), left - kSegmentHeaderBytes, sealed);
   rest.consumed += kSegmentHeaderBytes;
   return rest;
+}
+
+/// A file that the system made longer before it wrote a byte of it.
+JournalParser::Step JournalParser::blank(std::string_view window, std::uint64_t left, bool sealed) noexcept {
+  if (!all_zero(window)) {
+    mode_ = Mode::dead;
+    return report(JournalProblem::What::header, 0, offset_ + left, 0, 0, window.size());
+  }
+  Step step;
+  step.consumed = window.size();
+  if (window.size() < left) {
+    step.what = Step::What::more;
+    step.wanted = 1;
+  } else if (sealed) {
+    mode_ = Mode::dead;
+    step.torn = offset_ + left;
+  }
+  return take(step);
 }
 
 JournalParser::Step JournalParser::parse_record(std::string_view window, std::uint64_t left, bool sealed) noexcept {

@@ -154,9 +154,10 @@ class JournalParser {
 
  private:
   struct Fields;
-  enum class Mode : std::uint8_t { header, records, lost, skipping, dead };
+  enum class Mode : std::uint8_t { header, blank, records, lost, skipping, dead };
 
   [[nodiscard]] Step parse_header(std::string_view window, std::uint64_t left, bool sealed) noexcept;
+  [[nodiscard]] Step blank(std::string_view window, std::uint64_t left, bool sealed) noexcept;
   [[nodiscard]] Step parse_record(std::string_view window, std::uint64_t left, bool sealed) noexcept;
   [[nodiscard]] Step search(std::string_view window, std::uint64_t left, bool sealed) noexcept;
   [[nodiscard]] Step skip(std::string_view window, std::uint64_t left) noexcept;
