@@ -17,6 +17,8 @@ set(LLMCORE_TEST_SOURCES
     error_recovery_test.cpp
     fingerprint_test.cpp
     io/clock_test.cpp
+    io/journal_faults_test.cpp
+    io/journal_test.cpp
     io/uuid7_test.cpp
     journal_format_test.cpp
     latency_sketch_test.cpp
