@@ -18,6 +18,7 @@ set(LLMCORE_TEST_SOURCES
     fingerprint_test.cpp
     io/clock_test.cpp
     io/journal_faults_test.cpp
+    io/journal_kill_test.cpp
     io/journal_test.cpp
     io/uuid7_test.cpp
     journal_format_test.cpp

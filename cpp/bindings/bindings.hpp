@@ -24,5 +24,6 @@ void register_token_tracker(py::module_& m);
 void register_offline(py::module_& m);
 void register_engine(py::module_& m);
 void register_io(py::module_& m);
+void register_journal(py::module_& m);
 
 }  // namespace llmcore::bindings

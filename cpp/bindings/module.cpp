@@ -17,4 +17,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   register_offline(m);
   register_engine(m);
   register_io(m);
+  register_journal(m);
 }

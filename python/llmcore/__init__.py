@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from llmcore._core import Budget as Budget
     from llmcore._core import Engine as Engine
     from llmcore._core import ErrorRecovery as ErrorRecovery
+    from llmcore._core import JournalError as JournalError
+    from llmcore._core import JournalReader as JournalReader
+    from llmcore._core import JournalWriter as JournalWriter
     from llmcore._core import OfflineGenerator as OfflineGenerator
     from llmcore._core import Outcome as Outcome
     from llmcore._core import Priority as Priority
     from llmcore._core import RateLimiter as RateLimiter
+    from llmcore._core import RecordKind as RecordKind
     from llmcore._core import RequestQueue as RequestQueue
     from llmcore._core import ResponseCache as ResponseCache
     from llmcore._core import TokenTracker as TokenTracker
@@ -107,6 +111,9 @@ _HOME = {
     "Image": "types",
     "ImageReply": "types",
     "ImageRequest": "types",
+    "JournalError": "_core",
+    "JournalReader": "_core",
+    "JournalWriter": "_core",
     "LLMAuthError": "errors",
     "LLMBadRequestError": "errors",
     "LLMCallStatusEnum": "types",
@@ -137,6 +144,7 @@ _HOME = {
     "QueueFullError": "errors",
     "QueueTimeoutError": "errors",
     "RateLimiter": "_core",
+    "RecordKind": "_core",
     "ReplayError": "errors",
     "Reply": "types",
     "RequestQueue": "_core",
@@ -179,6 +187,9 @@ __all__ = [
     "Image",
     "ImageReply",
     "ImageRequest",
+    "JournalError",
+    "JournalReader",
+    "JournalWriter",
     "LLMAuthError",
     "LLMBadRequestError",
     "LLMCallStatusEnum",
@@ -209,6 +220,7 @@ __all__ = [
     "QueueFullError",
     "QueueTimeoutError",
     "RateLimiter",
+    "RecordKind",
     "ReplayError",
     "Reply",
     "RequestQueue",

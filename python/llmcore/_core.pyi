@@ -10,11 +10,13 @@ anything of another type TypeError. Attributes that are lists are copies: assign
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from os import PathLike
 from typing import (
     Any,
     ClassVar,
     Literal,
     NotRequired,
+    Self,
     SupportsFloat,
     SupportsIndex,
     TypedDict,
@@ -968,6 +970,136 @@ class Engine:
         """Everything that decides, in 64 bits."""
     def check(self) -> str:
         """The first invariant that does not hold, in words; empty when all do. Takes time for each call."""
+
+class RecordKind(IntEnum):
+    """What a record of a journal is. Kinds that are not named here are read as they are; those from 32768 on are a
+    program's own.
+    """
+
+    OPEN = 1
+    CLOSE = 2
+    CHECKPOINT = 3
+    CONFIG = 64
+    INPUT = 65
+    REQUEST_BODY = 66
+    RESPONSE_BODY = 67
+    FRAME = 68
+    RNG = 69
+    SNAPSHOT = 70
+
+class JournalError(OSError):
+    """``errno`` and ``filename`` are set where the system refused something. ``code`` is one of: system (trying again
+    may help), full (it goes on by itself when there is room), failed (an earlier write or sync failed: ``recover()``),
+    too_long, locked, closed, forked, newer_version.
+    """
+
+    code: str
+
+class _JournalStats(TypedDict):
+    appended: int
+    appended_bytes: int
+    dropped: int
+    refused: int
+    last_seq: int
+    written_seq: int
+    durable_seq: int
+    buffered_bytes: int
+    writes: int
+    syncs: int
+    segments: int
+    bytes: int
+    segments_dropped: int
+    records_dropped: int
+    torn_bytes: int
+    failures: int
+    failed: bool
+
+class JournalWriter:
+    """Appends records to the segments in a directory, of which it is the only writer.
+
+    What an append that returned survives: ``ack="memory"`` nothing, the newest ``window_bytes`` are lost with the
+    process; "os" the end of the process, kill -9 included; "disk" a power cut, with one wait for the disk shared by all
+    threads that append meanwhile. A disk without room: ``on_full="fail"`` raises, "drop" counts and returns 0.
+    ``total_bytes``, unless 0, keeps all segments together within it by dropping whole old ones. A forked child cannot
+    use its parent's writer.
+    """
+
+    def __init__(
+        self,
+        directory: str | PathLike[str],
+        *,
+        ack: str = "os",
+        on_full: str = "fail",
+        segment_bytes: SupportsIndex = 16777216,
+        total_bytes: SupportsIndex = 0,
+        max_record_bytes: SupportsIndex = 67108864,
+        window_bytes: SupportsIndex = 262144,
+    ) -> None:
+        """:raises JournalError: another writer has the directory, or the system refused"""
+    def append(self, kind: SupportsIndex, payload: bytes) -> int:
+        """The record's sequence number, ascending by 1 but for failures, once it is acknowledged; 0 if it was dropped.
+
+        :raises JournalError: it is not acknowledged, and will not be written later
+        """
+    def flush(self) -> None:
+        """Hands everything appended so far to the system."""
+    def sync(self) -> None:
+        """Brings everything appended so far to the disk."""
+    def recover(self) -> None:
+        """After an error of code "failed": goes on in a new segment."""
+    def release(self, before_seq: SupportsIndex) -> int:
+        """Removes whole segments that hold nothing from ``before_seq`` on, never the newest. Gives how many."""
+    def close(self) -> None:
+        """Writes what is buffered, to the disk with ack="disk", and lets go of the directory."""
+    def stats(self) -> _JournalStats: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *args: object) -> None: ...
+
+@final
+class JournalProblem:
+    """Something in a journal that is not as it was written. ``what``: header_copy, header, newer_version,
+    foreign_segment, record, payload, record_too_long, missing_records, missing_segments or unreadable_file; ``seq`` and
+    ``count``: of the records lost, 0 where nobody knows.
+    """
+
+    @property
+    def what(self) -> str: ...
+    @property
+    def segment(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+
+class JournalReader:
+    """Iterates over ``(seq, kind, payload)`` of a journal's records, in order, a piece of a file at a time.
+
+    With ``follow`` the iteration may be taken up again after it ended, for what was written since. What is damaged is
+    skipped and told by ``problems``.
+    """
+
+    def __init__(
+        self,
+        directory: str | PathLike[str],
+        from_seq: SupportsIndex = 0,
+        *,
+        follow: bool = False,
+        max_record_bytes: SupportsIndex = 67108864,
+    ) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[int, int, bytes]: ...
+    @property
+    def problems(self) -> list[JournalProblem]:
+        """In the order they were met; the first 1,000 of ``problem_count``."""
+    @property
+    def problem_count(self) -> int: ...
+    @property
+    def journal_id(self) -> bytes | None:
+        """16 bytes, the same in all segments; None before a segment was read."""
 
 def outcome_of_status(http_status: SupportsIndex) -> Outcome: ...
 def verdict_of(outcome: Outcome, should_retry: bool | None = None) -> Verdict: ...

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <set>
 #include <string>
 #include <string_view>
@@ -28,10 +29,10 @@ class TemporaryDirectory {
  public:
   TemporaryDirectory() {
     static std::atomic<int> count{0};
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    std::string test = testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::replace(test.begin(), test.end(), '/', '-');
     path_ = std::filesystem::temp_directory_path() /
-            ("llmcore-" + std::string(test->name()) + "-" +
-             std::to_string(testing::UnitTest::GetInstance()->random_seed()) + "-" + std::to_string(++count));
+            ("llmcore-" + test + "-" + std::to_string(std::random_device{}()) + "-" + std::to_string(++count));
     std::filesystem::remove_all(path_);
   }
   ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
