@@ -23,6 +23,10 @@ if(LLMCORE_SANITIZE)
   add_link_options(-fsanitize=${LLMCORE_SANITIZE})
 endif()
 
+if(LLMCORE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # counts the branches that an input takes
+endif()
+
 add_library(llmcore_warnings INTERFACE)
 target_compile_options(
   llmcore_warnings

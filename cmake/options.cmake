@@ -13,4 +13,5 @@ option(LLMCORE_DEVELOPER_MODE "Build the tests (needs GoogleTest and nlohmann-js
 option(LLMCORE_BENCHMARKS "Build the C++ benchmarks (needs google-benchmark)" OFF)
 option(LLMCORE_WERROR "Treat warnings as errors" OFF)
 option(LLMCORE_ASSERTIONS "Check the invariants of the core while it runs, and abort when one is broken" OFF)
+option(LLMCORE_FUZZ "Make the targets in tests/fuzz fuzzers (Clang's libFuzzer)" OFF)
 set(LLMCORE_SANITIZE "" CACHE STRING "Sanitizers for everything built here: \"address,undefined\" or \"thread\"")

@@ -41,7 +41,7 @@ set(LLMCORE_TEST_SOURCES
 list(TRANSFORM LLMCORE_TEST_SOURCES PREPEND tests/cpp/)
 
 # The engine's laws and the worlds to test them in: for the tests, and for as many seeds as one likes (make simulate).
-add_library(llmcore_simulation OBJECT tests/cpp/simulator.cpp tests/cpp/watched_engine.cpp)
+add_library(llmcore_simulation OBJECT tests/cpp/simulator.cpp tests/cpp/watched_engine.cpp tests/cpp/world.cpp)
 llmcore_target(llmcore_simulation)
 target_include_directories(llmcore_simulation PUBLIC tests/cpp)
 target_link_libraries(llmcore_simulation PUBLIC llmcore_core)
@@ -71,6 +71,8 @@ else()
   gtest_discover_tests(llmcore_tests NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
 endif()
 
+include(cmake/fuzz.cmake)
+
 # Every public header compiles alone.
 set_target_properties(llmcore_core llmcore_io PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
 
@@ -83,6 +85,10 @@ llmcore_target(llmcore_impure)
 add_test(NAME purity.check_catches_each_planted_violation
          COMMAND "${CMAKE_COMMAND}" -D "NM=${CMAKE_NM}" -D "ARCHIVE=$<TARGET_FILE:llmcore_impure>" -D PLANTED=ON -P
                  "${PROJECT_SOURCE_DIR}/cmake/purity.cmake")
+
+# Every build decides alike. tools/determinism.sh tries two compilers and two levels of optimisation.
+add_test(NAME determinism.golden COMMAND "${CMAKE_COMMAND}" -D "SIMULATE=$<TARGET_FILE:llmcore_simulate>" -D
+                                         "GOLDEN=${PROJECT_SOURCE_DIR}/tests/data/golden/engine.txt" -P "${PROJECT_SOURCE_DIR}/cmake/golden.cmake")
 
 if(LLMCORE_SANITIZE)
   # Flags that reached the tests but not the libraries would find nothing.
@@ -104,11 +110,14 @@ endif()
 include(cmake/examples.cmake)
 
 # A file in no list would be read, formatted and never compiled.
-file(GLOB_RECURSE llmcore_unlisted RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS cpp/include/*.hpp cpp/src/*.cpp tests/cpp/*.cpp)
+file(GLOB_RECURSE llmcore_unlisted RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS cpp/include/*.hpp cpp/src/*.cpp tests/cpp/*.cpp
+     tests/fuzz/*.cpp)
 list(FILTER llmcore_unlisted EXCLUDE REGEX "^tests/cpp/consumers/")
-foreach(target IN ITEMS llmcore_core llmcore_io llmcore_simulation llmcore_simulate llmcore_tests llmcore_examples llmcore_impure)
+foreach(target IN ITEMS llmcore_core llmcore_io llmcore_simulation llmcore_simulate llmcore_tests llmcore_examples llmcore_impure
+               ${llmcore_fuzz_targets})
   foreach(property IN ITEMS SOURCES HEADER_SET)
     get_target_property(llmcore_listed ${target} ${property})
+    list(TRANSFORM llmcore_listed REPLACE "^.*(tests/fuzz/replay_main.cpp).*$" "\\1")  # which a fuzzer leaves out
     list(TRANSFORM llmcore_listed REPLACE "^${PROJECT_SOURCE_DIR}/" "")
     list(REMOVE_ITEM llmcore_unlisted ${llmcore_listed})
   endforeach()

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes sure that the machine has what `demo` (a compiler and Python), `test` (the C++ test libraries too) or `bench` (google-benchmark)
-# needs, and installs only what is missing: Debian packages, where this is root or sudo lets us be. Otherwise it says exactly what is lacking.
+# Makes sure that the machine has what `demo` (a compiler and Python), `test` (the C++ test libraries too), `fuzz` (Clang with its
+# sanitizers as well) or `bench` (google-benchmark) needs, and installs only what is missing: Debian packages, where this is root or sudo
+# lets us be. Otherwise it says exactly what is lacking.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 purpose="$1"
 
@@ -24,18 +25,25 @@ check() {
       die "$python has no ensurepip, venv or Python.h; install it completely, or name another one: make $purpose PYTHON=python3"
     fi
   fi
-  if [[ $purpose == test || $purpose == bench ]]; then
+  if [[ $purpose != demo ]]; then
     if ! good_cmake; then need cmake; fi
     if ! command -v ninja >/dev/null; then need ninja-build; fi
   fi
   if [[ $purpose == bench ]] && ! has_header benchmark/benchmark.h; then need libbenchmark-dev; fi
-  if [[ $purpose == test ]]; then
+  if [[ $purpose == test || $purpose == fuzz ]]; then
     if [[ " ${missing[*]-} " == *" g++ "* ]]; then
       need libgtest-dev libgmock-dev nlohmann-json3-dev
     else
       if ! has_header gtest/gtest.h; then need libgtest-dev; fi
       if ! has_header gmock/gmock.h; then need libgmock-dev; fi
       if ! has_header nlohmann/json.hpp; then need nlohmann-json3-dev; fi
+    fi
+  fi
+  if [[ $purpose == fuzz ]]; then
+    if ! command -v clang++ >/dev/null; then
+      need clang libclang-rt-14-dev
+    elif ! compgen -G "$(clang++ -print-resource-dir)/lib/linux/libclang_rt.fuzzer-*.a" >/dev/null; then
+      need "libclang-rt-$(clang++ -dumpversion | cut -d. -f1)-dev"
     fi
   fi
 }
@@ -56,7 +64,7 @@ fi
 
 # The compiler cache is no need, but while we are at it: it halves every build after the first.
 extra=()
-if [[ $purpose == test ]] && ! command -v ccache >/dev/null; then extra=(ccache); fi
+if [[ $purpose != demo ]] && ! command -v ccache >/dev/null; then extra=(ccache); fi
 install_packages() {
   "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
     "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" "${extra[@]}"

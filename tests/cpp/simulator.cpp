@@ -2,158 +2,48 @@
 
 #include <algorithm>
 
+#include "llmcore/hash.hpp"
+
 namespace llmcore::testing {
 namespace {
 
-std::shared_ptr<const PriceCard> draw_price(Rng& rng) {
-  PriceCard card;
-  card.base.input = rng.between(0, 5'000'000'000);
-  card.base.cache_read = card.base.input / 10;
-  card.base.cache_write_5m = card.base.cache_write_1h = card.base.input;
-  card.base.output = card.base.reasoning = rng.between(0, 20'000'000'000);
-  card.base.per_request = rng.below(2) == 0 ? 0 : rng.between(0, 1'000'000);
-  if (rng.below(3) == 0) {
-    PriceTier tier;
-    tier.above_input_tokens = rng.between(100, 2'000);
-    tier.rates = card.base;
-    tier.rates.input *= 2;
-    card.tiers.push_back(tier);
-  }
-  return std::make_shared<const PriceCard>(card);
+std::uint64_t fold(std::uint64_t hash, std::initializer_list<std::int64_t> numbers) {
+  for (const std::int64_t number : numbers) hash = mix64(hash, number);
+  return hash;
 }
 
-std::int64_t one_of(Rng& rng, const std::vector<std::int64_t>& choices) { return choices[rng.below(choices.size())]; }
-
-RateLimiterConfig draw_limits(Rng& rng) {
-  RateLimiterConfig limits;
-  limits.requests_per_minute = one_of(rng, {0, 0, 20, 60, 600, 6'000});
-  limits.tokens_per_minute = one_of(rng, {0, 0, 5'000, 100'000, 2'000'000});
-  limits.max_in_flight = one_of(rng, {0, 1, 3, 20});
-  limits.minute_burst = rng.below(2) == 0;
-  return limits;
+std::uint64_t fold(std::uint64_t hash, const Usage& usage) {
+  return fold(hash, {usage.input_uncached, usage.cache_read, usage.output_text, usage.reasoning, usage.total_tokens()});
 }
 
-std::vector<Weather> draw_weather(Rng& rng) {
-  std::vector<Weather> weather;
-  Instant until = 0;
-  for (std::uint64_t phases = rng.below(6); phases > 0; --phases) {
-    Weather phase;
-    until += rng.between(kSecond, 2 * kMinute);
-    phase.until = until;
-    switch (rng.below(11)) {
-      case 0: phase.rate_limited = rng.between(100, 1'000); break;
-      case 1:
-        phase.rate_limited = rng.between(100, 1'000);
-        phase.retry_after = rng.between(kMillisecond, 90 * kSecond);
-        break;
-      case 2:
-        phase.overloaded = rng.between(100, 1'000);
-        phase.retry_after = rng.below(2) == 0 ? 0 : rng.between(kSecond, 20 * kSecond);
-        break;
-      case 3: phase.server_error = rng.between(100, 1'000); break;
-      case 4: phase.connection = rng.between(100, 1'000); break;
-      case 5: phase.silent = rng.between(50, 600); break;
-      case 6: phase.cut = rng.between(50, 600); break;
-      case 7: phase.quota = rng.between(100, 1'000); break;
-      case 8: phase.slowness = rng.between(2, 100); break;
-      case 9: phase.rejected = rng.between(100, 1'000); break;
-      default:  // a bit of everything
-        phase.rate_limited = phase.overloaded = phase.server_error = phase.connection = phase.silent = 60;
-        phase.cut = phase.quota = phase.rejected = 60;
-        phase.slowness = rng.between(1, 3);
-    }
-    weather.push_back(phase);
+/// Everything that the action says, but for its payload.
+std::uint64_t fold(std::uint64_t hash, const Action& action) {
+  const auto signed_of = [](auto value) { return static_cast<std::int64_t>(value); };
+  hash = mix64(hash, action.index());
+  if (const auto* send = std::get_if<Send>(&action)) {
+    return fold(hash, {signed_of(send->call), signed_of(send->attempt), send->number, send->target, send->not_after});
   }
-  return weather;
-}
-
-Config draw_config(Rng& rng) {
-  Config config = rng.below(2) == 0 ? Config::game() : Config::server();
-  config.seed = rng.next();
-  if (rng.below(4) != 0) config.limits = draw_limits(rng);
-  if (rng.below(3) == 0) config.provider_limits["p0"] = draw_limits(rng);
-  if (rng.below(3) == 0) {
-    for (std::int64_t& capacity : config.queue.class_capacity) capacity = rng.between(0, 60);
-    config.queue.total_capacity = rng.between(0, 100);
-    for (Duration& timeout : config.queue.class_timeout) timeout = one_of(rng, {0, kSecond, 10 * kSecond});
-    config.queue.low_share = rng.between(0, 20);
+  if (const auto* abort = std::get_if<Abort>(&action)) {
+    return fold(hash, {signed_of(abort->call), signed_of(abort->attempt)});
   }
-  config.cache.max_entries = one_of(rng, {0, 3, 100});
-  config.cache.ttl = one_of(rng, {0, 10 * kSecond, kHour});
-  config.backoff.base = one_of(rng, {0, kMillisecond, 500 * kMillisecond, 5 * kSecond});
-  config.backoff.cap = one_of(rng, {0, kSecond, 30 * kSecond});
-  config.backoff.jitter = static_cast<Jitter>(rng.below(3));
-  config.recovery.max_attempts = rng.between(1, 5);
-  config.recovery.retry_after_cap = one_of(rng, {0, 10 * kSecond, kMinute});
-  config.recovery.breaker_errors = rng.between(1, 6);
-  config.recovery.cooldown = one_of(rng, {0, kSecond, 10 * kSecond, kMinute});
-  config.recovery.retry_percent = one_of(rng, {0, 20, 100});
-  config.recovery.retries_per_second = one_of(rng, {0, 1, 10});
-  config.deadline = rng.between(kSecond, 2 * kMinute);
-  config.attempt_timeout = rng.between(kSecond, kMinute);
-  config.max_lanes = rng.between(1, 12);
-  for (std::uint64_t rules = rng.below(4); rules > 0; --rules) {
-    const std::vector<std::string> scopes{"global", "tenant=*", "user=*", "user=u1", "provider=p1", "call_type=chat"};
-    BudgetRule rule;
-    rule.scope = scopes[rng.below(scopes.size())];
-    rule.period = rng.below(3) == 0 ? Period::hour : Period::total;
-    rule.limit = rng.between(0, 2'000'000'000);
-    config.budgets.push_back(rule);
+  if (const auto* finish = std::get_if<Finish>(&action)) {
+    hash = fold(hash, {signed_of(finish->call), signed_of(finish->outcome), signed_of(finish->source), finish->target});
+    hash = mix64(mix64(hash, std::string_view(finish->provider)), std::string_view(finish->model));
+    hash = fold(fold(hash, finish->usage), {finish->attempts, finish->fallback, finish->cost.value_or(-1)});
+    hash = fold(hash, {finish->saved, finish->latency, finish->queued, finish->first_token, finish->retry_hint});
+    return finish->refusal ? mix64(mix64(hash, std::string_view(finish->refusal->scope)), finish->refusal->spent)
+                           : hash;
   }
-  return config;
-}
-
-Traffic draw_traffic(Rng& rng) {
-  Traffic traffic;
-  traffic.calls = rng.between(200, 2'000);
-  traffic.largest_burst = one_of(rng, {1, 5, 20, 80});
-  traffic.longest_pause = one_of(rng, {100 * kMillisecond, 2 * kSecond, 20 * kSecond});
-  traffic.tenants = rng.between(1, 6);
-  traffic.questions = one_of(rng, {0, 3, 50});
-  traffic.longest_chain = rng.between(1, 4);
-  traffic.offline = one_of(rng, {0, 300, 1'000});
-  traffic.impatient = one_of(rng, {0, 50, 400});
-  traffic.streaming = one_of(rng, {0, 300, 1'000});
-  traffic.honest = one_of(rng, {1'000, 1'000, 900});
-  traffic.shortest_deadline = rng.between(kMillisecond, 5 * kSecond);
-  traffic.longest_deadline = traffic.shortest_deadline + rng.between(0, 2 * kMinute);
-  traffic.largest_prompt = one_of(rng, {100, 2'000, 20'000});
-  return traffic;
+  const auto& record = std::get<Record>(action);
+  if (const auto* attempt = std::get_if<AttemptRecord>(&record.body)) {
+    hash = fold(hash, {signed_of(attempt->attempt), signed_of(attempt->outcome), attempt->cost.value_or(-1)});
+    return fold(fold(hash, attempt->usage), {attempt->started, attempt->latency, attempt->retry_after});
+  }
+  const auto& alert = std::get<AlertRecord>(record.body);
+  return fold(mix64(hash, std::string_view(alert.scope)), {alert.percent, alert.spent, alert.limit});
 }
 
 }  // namespace
-
-World World::of(std::uint64_t seed) {
-  Rng rng(seed);
-  World world;
-  world.seed = seed;
-  world.config = draw_config(rng);
-  const std::uint64_t providers = 1 + rng.below(4);
-  for (std::uint64_t i = 0; i < providers; ++i) {
-    ProviderScript script;
-    script.name = "p" + std::to_string(i);
-    script.fastest = rng.between(kMillisecond, kSecond);
-    script.spread = one_of(rng, {0, kSecond, 20 * kSecond});
-    script.requests_per_minute = one_of(rng, {0, 0, 10, 100});
-    script.sends_headers = rng.below(2) == 0;
-    script.gives_advice = one_of(rng, {0, 200});
-    if (rng.below(8) != 0) script.price = draw_price(rng);
-    script.weather = draw_weather(rng);
-    world.providers.push_back(std::move(script));
-  }
-  world.traffic = draw_traffic(rng);
-  if (rng.below(2) == 0) {
-    for (std::uint64_t jumps = rng.below(6); jumps > 0; --jumps) {
-      ClockJump jump;
-      jump.at = rng.between(0, 5 * kMinute);
-      jump.mono = one_of(rng, {0, -30 * kSecond, -kMillisecond, kSecond, 10 * kMinute});
-      jump.wall = rng.between(-2 * kHour, 2 * kHour);
-      world.jumps.push_back(jump);
-    }
-  }
-  world.oversleep = one_of(rng, {0, 5 * kMillisecond, 2 * kSecond});
-  return world;
-}
 
 std::string SimulationReport::describe() const {
   return "seed " + std::to_string(seed) + ": " + (broken.empty() ? "every law held" : broken) + "; " +
@@ -164,9 +54,14 @@ std::string SimulationReport::describe() const {
 // --- the run ---------------------------------------------------------------------------------------------------------
 
 Simulator::Simulator(World world)
-    : world_(std::move(world)), rng_(world_.seed ^ 0x5eed), engine_(world_.config), calls_left_(world_.traffic.calls) {
+    : world_(std::move(world)),
+      rng_(world_.seed ^ 0x5eed),
+      idle_rng_(world_.seed ^ 0x1d1e),
+      engine_(world_.config, world_.check_every),
+      calls_left_(world_.traffic.calls) {
   for (const ProviderScript& script : world_.providers) providers_[script.name].script = script;
   for (const ClockJump& jump : world_.jumps) at(jump.at, jump);
+  for (const Instant panic : world_.panics) at(panic, Panic{});
   if (calls_left_ > 0) at(0, Arrival{});
 }
 
@@ -182,6 +77,7 @@ SimulationReport Simulator::run() {
     // The deadline is an instant of the clock that jumps; the driver sleeps until that clock shows it, or a bit longer.
     Instant wake = kNever;
     if (deadline) wake = std::max(time_, *deadline - kEpoch - skew_ + rng_.between(0, world_.oversleep));
+    idle_until(events_.empty() ? wake : std::min(wake, events_.begin()->first.first));
     if (!events_.empty() && events_.begin()->first.first <= wake) {
       const Event event = std::move(events_.begin()->second);
       time_ = std::max(time_, events_.begin()->first.first);
@@ -192,10 +88,6 @@ SimulationReport Simulator::run() {
       engine_.handle(Tick{}, now());
       perform();
     }
-    if (chance(20)) {  // nobody forbids a driver to ask more often
-      engine_.handle(Tick{}, now());
-      perform();
-    }
   }
   if (report_.broken.empty() && engine_.broken().empty() && !calls_.empty()) report_.broken = "a call was forgotten";
   if (report_.broken.empty()) engine_.at_rest();
@@ -203,18 +95,22 @@ SimulationReport Simulator::run() {
   report_.seed = world_.seed;
   report_.inputs = engine_.inputs();
   report_.simulated = time_;
-  report_.hash = engine_.engine().state_hash();
+  report_.state = engine_.engine().state_hash();
   report_.stats = engine_.engine().stats();
   return report_;
 }
 
-void Simulator::at(Instant when, std::variant<Arrival, ClockJump, Input> what, AttemptId attempt) {
+void Simulator::at(Instant when, Happening what, AttemptId attempt) {
   events_.emplace(std::make_pair(when, next_event_++), Event{std::move(what), attempt});
 }
 
 void Simulator::happen(const Event& event) {
   if (std::holds_alternative<Arrival>(event.what)) {
     arrive();
+    return;
+  }
+  if (std::holds_alternative<Panic>(event.what)) {
+    panic();
     return;
   }
   if (const auto* jump = std::get_if<ClockJump>(&event.what)) {
@@ -225,12 +121,66 @@ void Simulator::happen(const Event& event) {
   // What nobody waits for any more is usually lost; now and then it arrives all the same.
   const auto sent = attempts_.find(event.attempt);
   if (sent != attempts_.end() && sent->second.unwanted && !chance(200)) return;
-  engine_.handle(std::get<Input>(event.what), now());
+  const auto& input = std::get<Input>(event.what);
+  if (const auto* wish = std::get_if<Cancel>(&input)) {
+    cancel(wish->call);
+    return;
+  }
+  engine_.handle(input, now());
   perform();
 }
 
+// Ticks before anything is due. The engine must not be able to tell that they were there.
+void Simulator::idle_until(Instant next) {
+  while (idle_rng_.between(1, 1'000) <= world_.idle_ticks) {
+    const Instant time = next > time_ ? idle_rng_.between(time_, next) : time_;
+    const std::uint64_t before = engine_.engine().state_hash();
+    if (engine_.engine().next_deadline().value_or(kNever) <= now_at(time).mono) return;
+    engine_.handle(Tick{}, now_at(time));
+    ++report_.idle_ticks;
+    if (!engine_.take_actions().empty()) report_.broken = "a tick before its time did something";
+    if (engine_.engine().state_hash() != before) report_.broken = "a tick before its time changed the state";
+  }
+}
+
+// Calls one off and keeps count of where it stood. A call that leads hands over to one that follows, which takes its place: that
+// counts as the follower's end.
+void Simulator::cancel(CallId call) {
+  const EngineStats before = engine_.engine().stats();
+  const bool known = calls_.count(call) != 0;
+  engine_.handle(Cancel{call}, now());
+  const EngineStats after = engine_.engine().stats();
+  if (!known) {
+    ++report_.cancelled_late;
+  } else if (after.in_flight < before.in_flight) {
+    ++report_.cancelled_in_flight;
+  } else if (after.backing_off < before.backing_off) {
+    ++report_.cancelled_backing_off;
+  } else if (after.queued < before.queued) {
+    ++report_.cancelled_queued;
+  } else if (after.following < before.following) {
+    ++report_.cancelled_following;
+  }
+  perform();
+}
+
+// Everybody gives up: whatever was going on, all of it comes back.
+void Simulator::panic() {
+  if (!calls_.empty()) ++report_.panics;
+  std::vector<CallId> victims;
+  for (const auto& [call, submit] : calls_) victims.push_back(call);
+  while (!victims.empty()) {
+    std::swap(victims[rng_.below(victims.size())], victims.back());
+    cancel(victims.back());
+    victims.pop_back();
+  }
+  engine_.at_rest();
+}
+
 void Simulator::perform() {
+  report_.most_open = std::max(report_.most_open, static_cast<std::int64_t>(calls_.size()));
   for (const Action& action : engine_.take_actions()) {
+    report_.decisions = fold(report_.decisions, action);
     if (const auto* send = std::get_if<Send>(&action)) perform(*send);
     if (const auto* abort = std::get_if<Abort>(&action)) attempts_[abort->attempt].unwanted = true;
     if (const auto* finish = std::get_if<Finish>(&action)) judge(*finish);
@@ -244,7 +194,7 @@ void Simulator::arrive() {
   for (std::int64_t burst = rng_.between(1, traffic.largest_burst); burst > 0 && calls_left_ > 0; --burst) {
     --calls_left_;
     Submit submit = draw_call();
-    const Duration patience = submit.deadline > 0 ? submit.deadline : world_.config.deadline;
+    const Duration patience = std::min(submit.deadline > 0 ? submit.deadline : world_.config.deadline, kHour);
     const CallId call = engine_.submit(submit, now());
     calls_.emplace(call, std::move(submit));
     if (chance(traffic.impatient)) at(time_ + rng_.between(0, patience), Cancel{call});
@@ -288,7 +238,25 @@ Submit Simulator::draw_call() {
     submit.key = fingerprint(submit.tenant, submit.targets[0].provider, "any", question);
   }
   if (chance(3)) submit.targets.clear();  // some do not know what they ask for
+  if (chance(traffic.absurd)) make_absurd(submit);
   return submit;
+}
+
+void Simulator::make_absurd(Submit& submit) {
+  constexpr std::int64_t kMostTokens = std::int64_t{1} << 53;
+  switch (rng_.below(7)) {
+    case 0: submit.deadline = kNever; break;
+    case 1: submit.deadline = -rng_.between(1, kHour); break;
+    case 2: submit.priority = static_cast<Priority>(kPriorityCount); break;
+    case 3: submit.scopes.emplace_back("", ""); break;
+    case 4: submit.targets.resize(20, submit.targets.empty() ? Target{} : submit.targets.back()); break;
+    default:
+      for (Target& target : submit.targets) {
+        target.input_tokens = rng_.between(kMostTokens - 1, kMostTokens + 1);
+        target.output_tokens = rng_.below(2) == 0 ? kMostTokens : rng_.between(-1, 1);
+        target.images = rng_.below(2) == 0 ? kMostTokens : 0;
+      }
+  }
 }
 
 // What only the world can know about an answer.
@@ -390,6 +358,8 @@ void Simulator::answer(const Send& send, const Target& target, Provider& provide
   Replied reply;
   reply.attempt = send.attempt;
   reply.usage = usage;
+  if (chance(world_.traffic.absurd)) reply.usage.output_text = rng_.below(2) == 0 ? -1 : kNever;
+  if (chance(100)) reply.price = world_.providers[rng_.below(world_.providers.size())].price;  // another model answered
   if (!chance(20)) reply.payload = std::make_shared<const StringPayload>(submit.key ? submit.key->hex() : "answer");
   at(time_ + latency, reply, send.attempt);
   if (chance(10)) at(time_ + latency + rng_.between(0, kSecond), reply, send.attempt);  // once more, by mistake
@@ -401,6 +371,7 @@ void Simulator::fail(const Send& send, Outcome outcome, Duration latency, const 
   failure.attempt = send.attempt;
   failure.outcome = outcome;
   failure.retry_after = weather.retry_after;
+  if (chance(world_.traffic.absurd)) failure.retry_after = rng_.below(2) == 0 ? kNever : -kSecond;
   if (chance(script.gives_advice)) failure.should_retry = rng_.below(2) == 0;
   at(time_ + latency, failure, send.attempt);
 }

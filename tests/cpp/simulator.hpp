@@ -1,8 +1,5 @@
-// A world for the engine to live in: providers with moods, clients in bursts, clocks that jump. All of it follows from a
-// seed.
-//
-// A run draws a world, drives an engine through it in simulated time until everything is over, and checks every law after
-// every input (watched_engine.hpp). The same seed makes the same run on every platform. Not thread-safe; use one per run.
+// Drives an engine through a world (world.hpp) in simulated time until everything is over, and checks every law after every input
+// (watched_engine.hpp). The same world makes the same run on every platform. Not thread-safe; use one per run.
 #pragma once
 
 #include <array>
@@ -21,76 +18,27 @@
 #include "llmcore/engine.hpp"
 #include "llmcore/rng.hpp"
 #include "watched_engine.hpp"
+#include "world.hpp"
 
 namespace llmcore::testing {
-
-/// How a provider treats requests for a while. Chances in thousandths, in this order; the rest is answered well.
-struct Weather {
-  Instant until = kNever;  ///< since the world began
-  std::int64_t rate_limited = 0;
-  Duration retry_after = 0;  ///< that it asks for with a refusal; 0: it does not
-  std::int64_t overloaded = 0;
-  std::int64_t server_error = 0;
-  std::int64_t connection = 0;
-  std::int64_t silent = 0;  ///< never answers
-  std::int64_t cut = 0;     ///< streams, and breaks off
-  std::int64_t quota = 0;
-  std::int64_t rejected = 0;  ///< bad request, content filter, ...
-  std::int64_t slowness = 1;  ///< times as slow as usual
-};
-
-struct ProviderScript {
-  std::string name;
-  Duration fastest = 100 * kMillisecond;
-  Duration spread = kSecond;
-  std::int64_t requests_per_minute = 0;  ///< that it enforces by itself; 0: none
-  bool sends_headers = false;
-  std::int64_t gives_advice = 0;           ///< x-should-retry; in thousandths of its failures
-  std::shared_ptr<const PriceCard> price;  ///< empty: unknown
-  std::vector<Weather> weather;            ///< in order of time; after the last it is calm
-};
-
-struct Traffic {
-  std::int64_t calls = 0;
-  std::int64_t largest_burst = 1;
-  Duration longest_pause = kSecond;  ///< between bursts
-  std::int64_t tenants = 1;
-  std::int64_t questions = 0;  ///< different ones among calls with a key; 0: no call has a key
-  std::int64_t longest_chain = 1;
-  std::int64_t offline = 0;    ///< chance of a last resort, in thousandths, as all below
-  std::int64_t impatient = 0;  ///< cancels at some time
-  std::int64_t streaming = 0;
-  std::int64_t honest = 1'000;  ///< answers that use no more than was estimated
-  Duration shortest_deadline = kSecond;
-  Duration longest_deadline = kMinute;
-  std::int64_t largest_prompt = 1'000;  ///< tokens
-};
-
-struct ClockJump {
-  Instant at = 0;  ///< since the world began
-  Duration mono = 0;
-  Duration wall = 0;
-};
-
-struct World {
-  std::uint64_t seed = 0;
-  Config config;
-  std::vector<ProviderScript> providers;
-  Traffic traffic;
-  std::vector<ClockJump> jumps;
-  Duration oversleep = 0;  ///< timers are served up to so much too late
-
-  /// A world of its own for each seed, from quiet to hostile.
-  [[nodiscard]] static World of(std::uint64_t seed);
-};
 
 struct SimulationReport {
   std::uint64_t seed = 0;
   std::string broken;  ///< the first law that did not hold; empty: all did
   std::int64_t inputs = 0;
   Duration simulated = 0;
-  std::uint64_t hash = 0;  ///< the engine's, at the end
+  std::uint64_t decisions = 0;  ///< every action that the engine took, in order, folded
+  std::uint64_t state = 0;      ///< the engine's own hash, at the end
   std::array<std::int64_t, 4> sources{};
+  std::int64_t idle_ticks = 0;
+  std::int64_t panics = 0;  ///< at which something was open
+  /// Calls that were called off, by where they stood.
+  std::int64_t cancelled_queued = 0;
+  std::int64_t cancelled_in_flight = 0;
+  std::int64_t cancelled_backing_off = 0;
+  std::int64_t cancelled_following = 0;
+  std::int64_t cancelled_late = 0;  ///< over already
+  std::int64_t most_open = 0;       ///< calls at once
   EngineStats stats;
 
   /// One line for whoever has to repeat a failure.
@@ -106,8 +54,10 @@ class Simulator {
 
  private:
   struct Arrival {};
+  struct Panic {};
+  using Happening = std::variant<Arrival, Panic, ClockJump, Input>;
   struct Event {
-    std::variant<Arrival, ClockJump, Input> what;
+    Happening what;
     AttemptId attempt = 0;  // that it is about, if any
   };
   struct Sent {
@@ -119,25 +69,31 @@ class Simulator {
     std::map<std::string, std::deque<Instant>> recent;  // by tenant: requests within a minute
   };
 
-  void at(Instant when, std::variant<Arrival, ClockJump, Input> what, AttemptId attempt = 0);
+  void at(Instant when, Happening what, AttemptId attempt = 0);
   void happen(const Event& event);
+  void idle_until(Instant next);
+  void cancel(CallId call);
+  void panic();
   void perform();
   void perform(const Send& send);
   void answer(const Send& send, const Target& target, Provider& provider);
   void fail(const Send& send, Outcome outcome, Duration latency, const Weather& weather, const ProviderScript& script);
   void arrive();
   [[nodiscard]] Submit draw_call();
+  void make_absurd(Submit& submit);
   [[nodiscard]] Usage draw_usage(const Target& target);
   void judge(const Finish& finish);
 
   [[nodiscard]] bool chance(std::int64_t permille) { return rng_.between(1, 1'000) <= permille; }
-  [[nodiscard]] Now now() const { return {kEpoch + time_ + skew_, kWallEpoch + time_ + wall_skew_}; }
+  [[nodiscard]] Now now_at(Instant time) const { return {kEpoch + time + skew_, kWallEpoch + time + wall_skew_}; }
+  [[nodiscard]] Now now() const { return now_at(time_); }
 
   static constexpr Instant kEpoch = 77 * kSecond;
   static constexpr WallTime kWallEpoch = 1'700'000'000 * kSecond;
 
   World world_;
   Rng rng_;
+  Rng idle_rng_;  // apart: a run with idle ticks is otherwise the same run
   WatchedEngine engine_;
   std::map<std::string, Provider, std::less<>> providers_;
   std::map<std::pair<Instant, std::uint64_t>, Event> events_;  // by time, then in order of making
