@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "llmcore/hash.hpp"
+#include "shown.hpp"
 
 namespace llmcore {
 namespace {
@@ -51,7 +52,7 @@ constexpr NanoUsd threshold(NanoUsd limit, std::int64_t percent) noexcept {
   return std::max<NanoUsd>(add_saturated(whole * percent, of_rest), 1);
 }
 
-std::string quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
+std::string quoted(std::string_view text) { return '"' + shown(text) + '"'; }
 
 bool has_blank_end(std::string_view text) noexcept {
   constexpr std::string_view kBlanks = " \t\r\n";

@@ -1,5 +1,7 @@
 #include "llmcore/config.hpp"
 
+#include "shown.hpp"
+
 namespace llmcore {
 
 Config Config::game() { return {}; }
@@ -18,7 +20,7 @@ std::vector<std::string> Config::problems() const {
     if (problem != nullptr) found.push_back(part + ": " + problem);
   };
   note("limits", limits.problem());
-  for (const auto& [provider, limit] : provider_limits) note("limits.providers." + provider, limit.problem());
+  for (const auto& [provider, limit] : provider_limits) note("limits.providers." + shown(provider), limit.problem());
   note("queue", queue.problem());
   note("cache", cache.problem());
   note("retry", backoff.problem());

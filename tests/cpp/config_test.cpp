@@ -98,5 +98,23 @@ TEST(Config, TheEngineRefusesWithEverySentence) {
   }
 }
 
+TEST(Config, TellsEveryProblemInOneLineWhateverTheNames) {
+  Config config;
+  config.provider_limits[std::string("a\0b\n", 4)].requests_per_minute = -1;
+  config.budgets = {BudgetRule{std::string("user\0\x7f", 6), Period::total, 1, {}}};
+  config.max_lanes = 0;
+  const std::vector<std::string> problems = config.problems();
+  ASSERT_EQ(problems.size(), 3U);
+  EXPECT_NE(problems[0].find("a\\x00b\\x0a"), std::string::npos) << problems[0];
+  EXPECT_NE(problems[1].find("user\\x00\\x7f"), std::string::npos) << problems[1];
+  try {
+    const Engine engine(config);
+    FAIL() << "it was taken";
+  } catch (const std::invalid_argument& error) {
+    for (const std::string& problem : problems)
+      EXPECT_NE(std::string_view(error.what()).find(problem), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace llmcore
