@@ -22,8 +22,6 @@ class Host:
     model: str | None = None
     #: which API it speaks: chat (Chat Completions), responses, azure, messages (Anthropic), llama, ollama, offline
     protocol: str = "chat"
-    #: the name it has in genai-prices, where that is another
-    prices: str | None = None
     #: it charges nothing
     free: bool = False
     #: hosts (and what is below them) that take max_completion_tokens, which their reasoning models insist on; others
@@ -59,7 +57,6 @@ _ALL = (
         "OPENAI_BASE_URL",
         "gpt-4o-mini",
         protocol="responses",
-        prices="openai",
     ),
     Host(
         "azure",
@@ -140,14 +137,13 @@ _ALL = (
         completion_limit_hosts=("api.cerebras.ai",),
         unknown=frozenset({"frequency_penalty", "presence_penalty", "logit_bias"}),
     ),
-    Host("xai", "https://api.x.ai/v1", "XAI_API_KEY", "XAI_BASE_URL", "grok-3-mini", prices="x-ai"),
+    Host("xai", "https://api.x.ai/v1", "XAI_API_KEY", "XAI_BASE_URL", "grok-3-mini"),
     Host(
         "gemini",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         "GEMINI_API_KEY",
         "GEMINI_BASE_URL",
         "gemini-2.5-flash",
-        prices="google",
         total_holds_reasoning=True,
     ),
 )

@@ -150,11 +150,8 @@ class Catalogue:
             return None
         found: PriceCard | _Calendar | None = self._own_price(provider.lower(), model.lower())
         if found is None:
-            host = HOSTS.get(provider.lower())
-            if host is not None and host.free:
-                found = PriceCard(Rates(), (), "free")
-            else:
-                found = _published(provider if host is None else host.prices or host.name, model)
+            free = (host := HOSTS.get(provider.lower())) is not None and host.free
+            found = PriceCard(Rates(), (), "free") if free else _published(provider, model)
         if len(self._found) >= _MOST_REMEMBERED:
             self._found.clear()
         self._found[provider, model] = found

@@ -28,6 +28,7 @@ from llmcore import pricing
 from llmcore._core import PriceCard, Rates, Usage
 from llmcore.config import Settings
 from llmcore.errors import UnknownModelError
+from llmcore.hosts import HOSTS
 from llmcore.pricing import Catalogue, CostCalculator
 
 UNITS = UnitRegistry(unit_data)
@@ -668,6 +669,13 @@ def test_recorded_answers_cost_what_genai_prices_says(kind: str, least: int, cat
         assert card.cost(as_we_count(said.usage)) == nano(expected), row["id"]
         compared += 1
     assert compared >= least
+
+
+@pytest.mark.parametrize("name", [name for name, host in HOSTS.items() if host.model is not None])
+def test_every_host_has_a_price_for_the_model_it_takes_by_itself(name: str, catalogue: Catalogue) -> None:
+    card = catalogue.card(name, HOSTS[name].model or "")
+    assert card is not None
+    assert (card.cost(Usage(input_uncached=1_000_000)) == 0) is HOSTS[name].free
 
 
 # --- pictures

@@ -306,6 +306,8 @@ def test_what_is_missing_is_told_by_its_variable(name: str) -> None:
     host, provider = HOSTS[name], create_provider(name, Settings())
     if host.free:
         assert provider.encode(asking()).url.startswith("http://127.0.0.1:")
+        far = create_provider(name, Settings(providers={name: {"base_url": "https://far.example"}}))
+        assert "Authorization" not in far.encode(asking()).headers
         return
     with pytest.raises(LLMConfigError) as caught:
         provider.encode(asking())

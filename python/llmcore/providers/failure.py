@@ -88,7 +88,7 @@ def failure_of_error(
     said = said or text
     if status < 400:  # an error in the clothes of an answer; OpenRouter puts the status into the code
         inner = next((int(code) for code in codes if code.isdigit() and len(code) == 3), 0)
-        unsaid = 400 if "invalid_request_error" in codes else 504 if "timeout_error" in codes else 500
+        unsaid = 400 if "invalid_request_error" in codes else 408 if "timeout_error" in codes else 500
         outcome_status = inner if 400 <= inner < 600 else unsaid
     else:
         outcome_status = status

@@ -106,8 +106,10 @@ class OllamaProvider(LocalLlamaProvider):
             answer = None
         if answer is not None:
             if answer.done is not None:
-                reply = _Native(answer)
-                return reply.whole(headers, self._key) if answer.done else self._refusal(status, headers, body)
+                if answer.done:
+                    return _Native(answer).whole(headers, self._key)
+                told = "the answer is not whole"
+                return failure_of_error(status, headers, answer.error, told, key=self._key, now=self._now())
             if answer.embedding is not None or answer.embeddings is not None:
                 return _vectors(answer, headers)
         return decode_chat(headers, body, key=self._key, now=self._now, host=self.host)
