@@ -20,6 +20,7 @@ set(LLMCORE_TEST_SOURCES
     io/journal_faults_test.cpp
     io/journal_kill_test.cpp
     io/journal_test.cpp
+    io/synchronized_test.cpp
     io/uuid7_test.cpp
     journal_format_test.cpp
     latency_sketch_test.cpp

@@ -10,6 +10,7 @@
 //   Or<5>                             the same (std::int64_t), and 5 where it is left out
 //   bool                              True or False;  OrFalse, and false where it is left out
 //   std::optional<any of these>       the same or None, and nothing where it is left out
+//   Nullable<any of these>            the same or None, and never left out
 //   E of native_enum E                a member of that enum (after fast_enum)
 //   const T&, T&                      an instance of a bound class (after fast_class)
 //   std::shared_ptr<T>                the same where that is its holder; None is empty
@@ -53,6 +54,12 @@ struct Or {
 struct OrFalse {
   bool value = false;
   operator bool() const noexcept { return value; }
+};
+
+/// A value or None, and never left out.
+template <class T>
+struct Nullable {
+  std::optional<T> value;
 };
 
 /// Borrowed bytes.
@@ -194,6 +201,16 @@ struct From<std::optional<T>> {
   static std::optional<T> get(const Stored& stored) noexcept { return stored; }
 };
 
+template <class T>
+struct From<Nullable<T>> {
+  using Stored = std::optional<typename From<T>::Stored>;
+  static constexpr bool kRequired = true;
+  static bool load(PyObject* object, const Place& place, Stored& into) {
+    return From<std::optional<T>>::load(object, place, into);
+  }
+  static Nullable<T> get(const Stored& stored) noexcept { return {stored}; }
+};
+
 template <>
 struct From<std::string_view> {
   using Stored = std::string_view;
@@ -290,11 +307,15 @@ inline PyObject* result(PyObject* object) noexcept { return object; }
 inline PyObject* result(bool value) noexcept { return PyBool_FromLong(value ? 1 : 0); }
 inline PyObject* result(std::int64_t value) noexcept { return PyLong_FromLongLong(value); }
 inline PyObject* result(std::uint64_t value) noexcept { return PyLong_FromUnsignedLongLong(value); }
+inline PyObject* result(std::uint32_t value) noexcept { return PyLong_FromUnsignedLong(value); }
+inline PyObject* result(const std::string& value) noexcept {
+  return PyUnicode_DecodeUTF8(value.data(), static_cast<Py_ssize_t>(value.size()), nullptr);
+}
 inline PyObject* result(py::object value) noexcept { return value.release().ptr(); }
 template <class T>
-PyObject* result(std::optional<T> value) noexcept {
+PyObject* result(const std::optional<T>& value) noexcept {
   if (!value) Py_RETURN_NONE;
-  return result(std::move(*value));
+  return result(*value);
 }
 
 // --- a method ------------------------------------------------------------------------------------------------------------
@@ -434,6 +455,54 @@ void fast_class(const py::class_<T, Options...>& bound) {
 template <class E>
 void fast_enum(const py::module_& m, const char* name) {
   fast::type_of<E> = reinterpret_cast<PyTypeObject*>(m.attr(name).ptr());
+}
+
+namespace fast {
+
+template <auto Member>
+struct Field;
+template <class T, class Value, Value T::* Member>
+struct Field<Member> {
+  using Owner = T;
+  static inline std::string name;
+  static inline PyGetSetDef definition{};
+
+  static PyObject* get(PyObject* self, void* /*closure*/) noexcept {
+    typename From<const T&>::Stored object = nullptr;
+    if (!From<const T&>::load(self, Place{definition.name, "self"}, object)) return nullptr;
+    return result(object->*Member);
+  }
+};
+
+}  // namespace fast
+
+/// Adds a read-only attribute: an integer, a bool, a str or an optional of them, copied out when it is read.
+template <auto Member, class T, class... Options>
+void def_fast_field(py::class_<T, Options...>& bound, const char* name) {
+  using Field = fast::Field<Member>;
+  static_assert(std::is_same_v<T, typename Field::Owner>, "a field of that class");
+  fast_class(bound);
+  Field::name = name;
+  Field::definition = PyGetSetDef{Field::name.c_str(), &Field::get, nullptr, nullptr, nullptr};
+  const auto descriptor = py::reinterpret_steal<py::object>(PyDescr_NewGetSet(fast::type_of<T>, &Field::definition));
+  if (!descriptor) throw py::error_already_set();
+  bound.attr(name) = descriptor;
+}
+
+/// A new Python object that owns `value`: what py::cast() makes, at less than half of the cost. pybind11 keeps a table of the objects it
+/// made, to find them again by the address of what they hold; nobody asks for these by address, so they are not in it. T is bound
+/// without a holder of its own and has been told to fast_class().
+template <class T>
+PyObject* wrap(T&& value) {
+  using Bound = std::remove_reference_t<T>;
+  static_assert(std::is_rvalue_reference_v<T&&>, "moved from");
+  auto owned = std::make_unique<Bound>(std::move(value));
+  PyObject* object = py::detail::make_new_instance(fast::type_of<Bound>);
+  py::detail::value_and_holder place = fast::place_of<Bound>(object);
+  place.template value_ptr<Bound>() = owned.get();
+  new (&place.template holder<std::unique_ptr<Bound>>()) std::unique_ptr<Bound>(std::move(owned));
+  place.set_holder_constructed();
+  return object;
 }
 
 /// Adds a fast method: see the top of this file. `about` is its docstring.

@@ -9,12 +9,17 @@
 namespace llmcore::bindings {
 namespace {
 
-// A calculator with random numbers of its own.
-struct SeededBackoff {
-  SeededBackoff(const BackoffConfig& config, std::uint64_t seed) : backoff(config), rng(seed) {}
-  Backoff backoff;
-  Rng rng;
-};
+py::dict as_dict(const SeededBackoff::Stats& stats) {
+  py::dict d;
+  d["delays"] = stats.delays;
+  d["total"] = stats.total;
+  d["shortest"] = stats.shortest;
+  d["longest"] = stats.longest;
+  d["last"] = stats.last;
+  d["capped"] = stats.capped;
+  d["deepest"] = stats.deepest;
+  return d;
+}
 
 }  // namespace
 
@@ -36,14 +41,18 @@ void register_backoff(py::module_& m) {
       .def_readwrite("jitter", &BackoffConfig::jitter)
       .def_readwrite("jitter_permille", &BackoffConfig::jitter_permille);
 
-  py::class_<Locked<SeededBackoff>> backoff(m, "Backoff");
-  backoff.def(py::init([](const BackoffConfig& config, std::uint64_t seed) {
-                return std::make_unique<Locked<SeededBackoff>>(config, seed);
-              }),
-              py::arg("config") = BackoffConfig{}, py::arg("seed") = 0);
-  def_fast(backoff, "delay", "attempt", [](Locked<SeededBackoff>& self, std::int64_t attempt) {
+  using Calculator = Locked<SeededBackoff>;
+  py::class_<Calculator> backoff(m, "Backoff");
+  backoff
+      .def(py::init([](const BackoffConfig& config, std::uint64_t seed) {
+             return std::make_unique<Calculator>(config, seed);
+           }),
+           py::arg("config") = BackoffConfig{}, py::arg("seed") = 0)
+      .def("stats",
+           [](Calculator& self) { return as_dict(self.with([](const SeededBackoff& b) { return b.stats(); })); });
+  def_fast(backoff, "delay", "attempt", [](Calculator& self, std::int64_t attempt) {
     check_count(attempt, "attempt");
-    return self.with([&](SeededBackoff& b) { return b.backoff.delay(attempt, b.rng); });
+    return self.with([&](SeededBackoff& b) { return b.delay(attempt); });
   });
 }
 

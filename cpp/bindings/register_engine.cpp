@@ -5,6 +5,7 @@
 #include "arguments.hpp"
 #include "as_dict.hpp"
 #include "bindings.hpp"
+#include "fastcall.hpp"
 #include "llmcore/engine.hpp"
 #include "llmcore/usage_report.hpp"
 #include "locked.hpp"
@@ -27,8 +28,8 @@ class BytesPayload final : public Payload {
   std::size_t size_;
 };
 
-Blob payload_of(const std::optional<py::bytes>& bytes) {
-  return bytes ? std::make_shared<BytesPayload>(*bytes) : nullptr;
+Blob payload_of(const std::optional<PyBytes>& bytes) {
+  return bytes ? std::make_shared<BytesPayload>(bytes->get()) : nullptr;
 }
 
 py::object bytes_of(const Blob& payload) {
@@ -45,14 +46,78 @@ void handle(Machine& machine, const Input& input, Now now) {
   machine.with([&](Engine& engine) { engine.handle(input, now); });
 }
 
-py::object as_python(Action&& action) {
-  if (auto* sent = std::get_if<Send>(&action)) return py::cast(std::move(*sent));
-  if (auto* aborted = std::get_if<Abort>(&action)) return py::cast(std::move(*aborted));
-  if (auto* finished = std::get_if<Finish>(&action)) return py::cast(std::move(*finished));
+PyObject* as_python(Action&& action) {
+  if (auto* sent = std::get_if<Send>(&action)) return wrap(std::move(*sent));
+  if (auto* aborted = std::get_if<Abort>(&action)) return wrap(std::move(*aborted));
+  if (auto* finished = std::get_if<Finish>(&action)) return wrap(std::move(*finished));
   auto& record = std::get<Record>(action);
-  if (auto* attempt = std::get_if<AttemptRecord>(&record.body)) return py::cast(std::move(*attempt));
-  return py::cast(std::move(std::get<AlertRecord>(record.body)));
+  if (auto* attempt = std::get_if<AttemptRecord>(&record.body)) return wrap(std::move(*attempt));
+  return py::cast(std::move(std::get<AlertRecord>(record.body))).release().ptr();
 }
+
+// The items of a sequence, for as long as this lives. A str is a sequence of str: as a list of anything it is a mistake.
+class Items {
+ public:
+  bool load(PyObject* object, const fast::Place& place, const char* wanted) {
+    if (PyUnicode_Check(object) || PyBytes_Check(object) || PySequence_Check(object) == 0) {
+      return fast::refuse(place, wanted, object);
+    }
+    items_ = py::reinterpret_steal<py::object>(PySequence_Fast(object, wanted));
+    return static_cast<bool>(items_);
+  }
+  [[nodiscard]] PyObject** begin() const { return PySequence_Fast_ITEMS(items_.ptr()); }
+  [[nodiscard]] PyObject** end() const { return begin() + PySequence_Fast_GET_SIZE(items_.ptr()); }
+  [[nodiscard]] std::size_t size() const { return static_cast<std::size_t>(PySequence_Fast_GET_SIZE(items_.ptr())); }
+
+ private:
+  py::object items_;
+};
+
+}  // namespace
+
+// Converters of the arguments that only the engine has.
+template <>
+struct fast::From<std::vector<Target>> {
+  using Stored = std::vector<Target>;
+  static constexpr bool kRequired = true;
+  static bool load(PyObject* object, const Place& place, Stored& into) {
+    Items items;
+    if (!items.load(object, place, "a sequence of Target")) return false;
+    into.reserve(items.size());
+    for (PyObject* item : items) {
+      Target* target = nullptr;
+      if (!From<const Target&>::load(item, place, target)) return false;
+      into.push_back(*target);
+    }
+    return true;
+  }
+  static Stored get(Stored& stored) noexcept { return std::move(stored); }
+};
+
+template <>
+struct fast::From<Scopes> {
+  using Stored = Scopes;
+  static constexpr bool kRequired = true;
+  static bool load(PyObject* object, const Place& place, Stored& into) {
+    Items items;
+    if (!items.load(object, place, "a sequence of pairs of str")) return false;
+    into.reserve(items.size());
+    for (PyObject* item : items) {
+      Items pair;
+      if (!pair.load(item, place, "a sequence of pairs of str")) return false;
+      if (pair.size() != 2) return refuse(place, "a sequence of pairs of str", item);
+      std::string_view key;
+      std::string_view value;
+      if (!From<std::string_view>::load(pair.begin()[0], place, key)) return false;
+      if (!From<std::string_view>::load(pair.begin()[1], place, value)) return false;
+      into.emplace_back(key, value);
+    }
+    return true;
+  }
+  static Stored get(Stored& stored) noexcept { return std::move(stored); }
+};
+
+namespace {
 
 py::dict stats_dict(const EngineStats& s) {
   py::dict d;
@@ -130,7 +195,9 @@ void register_engine(py::module_& m) {
           py::arg("provider"), py::arg("limits"))
       .def("problems", &Config::problems);
 
-  py::class_<Target>(m, "Target")
+  py::class_<Target> target(m, "Target");
+  fast_class(target);
+  target
       .def(py::init([](Text provider, Text model, std::int64_t input_tokens, std::int64_t output_tokens,
                        std::int64_t images, std::shared_ptr<PriceCard> price, bool always_answers) {
              check_count(input_tokens, "input_tokens");
@@ -148,141 +215,126 @@ void register_engine(py::module_& m) {
       .def_readonly("images", &Target::images)
       .def_readonly("always_answers", &Target::always_answers);
 
-  py::class_<Send>(m, "Send")
-      .def_readonly("call", &Send::call)
-      .def_readonly("attempt", &Send::attempt)
-      .def_readonly("number", &Send::number)
-      .def_readonly("target", &Send::target)
-      .def_readonly("not_after", &Send::not_after)
-      .def_readonly("worst_case", &Send::worst_case);
-  py::class_<Abort>(m, "Abort").def_readonly("call", &Abort::call).def_readonly("attempt", &Abort::attempt);
-  py::class_<AttemptRecord>(m, "AttemptRecord")
-      .def_readonly("call", &AttemptRecord::call)
-      .def_readonly("attempt", &AttemptRecord::attempt)
-      .def_readonly("number", &AttemptRecord::number)
-      .def_readonly("target", &AttemptRecord::target)
-      .def_readonly("provider", &AttemptRecord::provider)
-      .def_readonly("model", &AttemptRecord::model)
-      .def_property_readonly("outcome",
-                             [](const AttemptRecord& r) { return member_of<Outcome, kOutcomeCount>(r.outcome); })
-      .def_readonly("usage", &AttemptRecord::usage)
-      .def_readonly("cost", &AttemptRecord::cost)
-      .def_readonly("started", &AttemptRecord::started)
-      .def_readonly("latency", &AttemptRecord::latency)
-      .def_readonly("retry_after", &AttemptRecord::retry_after);
-  py::class_<Finish>(m, "Finish")
-      .def_readonly("call", &Finish::call)
+  py::class_<Send> send(m, "Send");
+  def_fast_field<&Send::call>(send, "call");
+  def_fast_field<&Send::attempt>(send, "attempt");
+  def_fast_field<&Send::number>(send, "number");
+  def_fast_field<&Send::target>(send, "target");
+  def_fast_field<&Send::not_after>(send, "not_after");
+  def_fast_field<&Send::worst_case>(send, "worst_case");
+
+  py::class_<Abort> abort(m, "Abort");
+  def_fast_field<&Abort::call>(abort, "call");
+  def_fast_field<&Abort::attempt>(abort, "attempt");
+
+  py::class_<AttemptRecord> record(m, "AttemptRecord");
+  def_fast_field<&AttemptRecord::call>(record, "call");
+  def_fast_field<&AttemptRecord::attempt>(record, "attempt");
+  def_fast_field<&AttemptRecord::number>(record, "number");
+  def_fast_field<&AttemptRecord::target>(record, "target");
+  def_fast_field<&AttemptRecord::provider>(record, "provider");
+  def_fast_field<&AttemptRecord::model>(record, "model");
+  def_fast_field<&AttemptRecord::cost>(record, "cost");
+  def_fast_field<&AttemptRecord::started>(record, "started");
+  def_fast_field<&AttemptRecord::latency>(record, "latency");
+  def_fast_field<&AttemptRecord::retry_after>(record, "retry_after");
+  record.def_readonly("usage", &AttemptRecord::usage).def_property_readonly("outcome", [](const AttemptRecord& r) {
+    return member_of<Outcome, kOutcomeCount>(r.outcome);
+  });
+
+  py::class_<Finish> finish(m, "Finish");
+  def_fast_field<&Finish::call>(finish, "call");
+  def_fast_field<&Finish::target>(finish, "target");
+  def_fast_field<&Finish::provider>(finish, "provider");
+  def_fast_field<&Finish::model>(finish, "model");
+  def_fast_field<&Finish::attempts>(finish, "attempts");
+  def_fast_field<&Finish::fallback>(finish, "fallback");
+  def_fast_field<&Finish::cost>(finish, "cost");
+  def_fast_field<&Finish::saved>(finish, "saved");
+  def_fast_field<&Finish::latency>(finish, "latency");
+  def_fast_field<&Finish::queued>(finish, "queued");
+  def_fast_field<&Finish::first_token>(finish, "first_token");
+  def_fast_field<&Finish::retry_hint>(finish, "retry_hint");
+  finish.def_readonly("usage", &Finish::usage)
       .def_property_readonly("outcome", [](const Finish& f) { return member_of<Outcome, kOutcomeCount>(f.outcome); })
       .def_property_readonly("source", [](const Finish& f) { return member_of<Source, 4>(f.source); })
-      .def_readonly("target", &Finish::target)
-      .def_readonly("provider", &Finish::provider)
-      .def_readonly("model", &Finish::model)
-      .def_readonly("attempts", &Finish::attempts)
-      .def_readonly("fallback", &Finish::fallback)
-      .def_readonly("usage", &Finish::usage)
-      .def_readonly("cost", &Finish::cost)
-      .def_readonly("saved", &Finish::saved)
-      .def_readonly("latency", &Finish::latency)
-      .def_readonly("queued", &Finish::queued)
-      .def_readonly("first_token", &Finish::first_token)
       .def_property_readonly("payload", [](const Finish& f) { return bytes_of(f.payload); })
-      .def_readonly("retry_hint", &Finish::retry_hint)
       .def_readonly("refusal", &Finish::refusal);
 
-  py::class_<Machine>(m, "Engine")
-      .def(py::init([](const Config& config) { return std::make_unique<Machine>(config); }), py::arg("config"))
-      .def(
-          "submit",
-          [](Machine& self, Text tenant, Text call_type, Priority priority, Duration deadline,
-             const std::optional<py::bytes>& key, std::vector<Target> targets,
-             std::vector<std::pair<Text, Text>> scopes, Instant mono, WallTime wall) {
-            const Now now = now_of(mono, wall);
-            Submit call{std::move(tenant.value),
-                        std::move(call_type.value),
-                        priority,
-                        deadline,
-                        key ? std::optional(key_of(*key)) : std::nullopt,
-                        std::move(targets),
-                        scopes_of(std::move(scopes))};
-            return self.with([&](Engine& engine) { return engine.submit(std::move(call), now); });
-          },
-          py::arg("tenant"), py::arg("call_type"), py::arg("priority"), py::arg("deadline"), py::arg("key"),
-          py::arg("targets"), py::arg("scopes"), py::arg("mono"), py::arg("wall"))
-      .def(
-          "streaming",
-          [](Machine& self, AttemptId attempt, Instant mono, WallTime wall) {
-            handle(self, Streaming{attempt}, now_of(mono, wall));
-          },
-          py::arg("attempt"), py::arg("mono"), py::arg("wall"))
-      .def(
-          "replied",
-          [](Machine& self, AttemptId attempt, const Usage& usage, std::shared_ptr<PriceCard> price,
-             const std::optional<py::bytes>& payload, Instant mono, WallTime wall) {
-            handle(self, Replied{attempt, usage, std::move(price), payload_of(payload)}, now_of(mono, wall));
-          },
-          py::arg("attempt"), py::arg("usage"), py::arg("price"), py::arg("payload"), py::arg("mono"), py::arg("wall"))
-      .def(
-          "failed",
-          [](Machine& self, AttemptId attempt, Outcome outcome, std::optional<bool> should_retry, Duration retry_after,
-             const Usage& usage, std::shared_ptr<PriceCard> price, Instant mono, WallTime wall) {
-            check_count(retry_after, "retry_after");
-            handle(self, Failed{attempt, outcome, should_retry, retry_after, usage, std::move(price)},
-                   now_of(mono, wall));
-          },
-          py::arg("attempt"), py::arg("outcome"), py::arg("should_retry"), py::arg("retry_after"), py::arg("usage"),
-          py::arg("price"), py::arg("mono"), py::arg("wall"))
-      .def(
-          "observed",
-          [](Machine& self, Text tenant, Text provider, const RateObservation& limits, Instant mono, WallTime wall) {
-            handle(self, Observed{std::move(tenant.value), std::move(provider.value), limits}, now_of(mono, wall));
-          },
-          py::arg("tenant"), py::arg("provider"), py::arg("limits"), py::arg("mono"), py::arg("wall"))
-      .def(
-          "cancel",
-          [](Machine& self, CallId call, Instant mono, WallTime wall) {
-            handle(self, Cancel{call}, now_of(mono, wall));
-          },
-          py::arg("call"), py::arg("mono"), py::arg("wall"))
-      .def(
-          "tick", [](Machine& self, Instant mono, WallTime wall) { handle(self, Tick{}, now_of(mono, wall)); },
-          py::arg("mono"), py::arg("wall"))
-      .def("drain",
-           [](Machine& self) {
-             std::vector<Action> actions;
-             self.with([&](Engine& engine) {
-               while (std::optional<Action> action = engine.poll()) actions.push_back(std::move(*action));
-             });
-             py::list list(actions.size());
-             std::size_t i = 0;
-             for (Action& action : actions) list[i++] = as_python(std::move(action));
-             return list;
-           })
-      .def("next_deadline",
-           [](Machine& self) { return self.with([](const Engine& engine) { return engine.next_deadline(); }); })
-      .def("stats",
-           [](Machine& self) { return stats_dict(self.with([](const Engine& engine) { return engine.stats(); })); })
+  py::class_<Machine> engine(m, "Engine");
+  engine.def(py::init([](const Config& config) { return std::make_unique<Machine>(config); }), py::arg("config"))
+      .def("stats", [](Machine& self) { return stats_dict(self.with([](const Engine& e) { return e.stats(); })); })
       .def("tracker",
            [](Machine& self) {
              return std::make_unique<Locked<TokenTracker>>(
-                 self.with([](const Engine& engine) { return TokenTracker(engine.tracker()); }));
+                 self.with([](const Engine& e) { return TokenTracker(e.tracker()); }));
            })
       .def("report_json",
            [](Machine& self) {
-             return self.with(
-                 [](const Engine& engine) { return usage_report_json(engine.tracker(), engine.stats().budgets); });
+             return self.with([](const Engine& e) { return usage_report_json(e.tracker(), e.stats().budgets); });
            })
       .def(
           "report_text",
           [](Machine& self, std::int64_t rows) {
             check_count(rows, "rows");
-            return self.with([rows](const Engine& engine) {
-              return usage_report_text(engine.tracker(), engine.stats().budgets, static_cast<std::size_t>(rows));
+            return self.with([rows](const Engine& e) {
+              return usage_report_text(e.tracker(), e.stats().budgets, static_cast<std::size_t>(rows));
             });
           },
           py::arg("rows") = 20)
-      .def("state_hash",
-           [](Machine& self) { return self.with([](const Engine& engine) { return engine.state_hash(); }); })
-      .def("check", [](Machine& self) { return self.with([](const Engine& engine) { return engine.check(); }); });
+      .def("state_hash", [](Machine& self) { return self.with([](const Engine& e) { return e.state_hash(); }); })
+      .def("check", [](Machine& self) { return self.with([](const Engine& e) { return e.check(); }); });
+  def_fast(engine, "submit", "tenant, call_type, priority, deadline, key, targets, scopes, mono, wall",
+           [](Machine& self, std::string_view tenant, std::string_view call_type, Priority priority, Duration deadline,
+              Nullable<PyBytes> key, std::vector<Target> targets, Scopes scopes, Instant mono, WallTime wall) {
+             const Now now = now_of(mono, wall);
+             Submit call{std::string(tenant),
+                         std::string(call_type),
+                         priority,
+                         deadline,
+                         key.value ? std::optional(key_of(key.value->get())) : std::nullopt,
+                         std::move(targets),
+                         std::move(scopes)};
+             return self.with([&](Engine& e) { return e.submit(std::move(call), now); });
+           });
+  def_fast(engine, "streaming", "attempt, mono, wall",
+           [](Machine& self, AttemptId attempt, Instant mono, WallTime wall) {
+             handle(self, Streaming{attempt}, now_of(mono, wall));
+           });
+  def_fast(engine, "replied", "attempt, usage, price, payload, mono, wall",
+           [](Machine& self, AttemptId attempt, const Usage& usage, std::shared_ptr<PriceCard> price,
+              Nullable<PyBytes> payload, Instant mono, WallTime wall) {
+             handle(self, Replied{attempt, usage, std::move(price), payload_of(payload.value)}, now_of(mono, wall));
+           });
+  def_fast(engine, "failed", "attempt, outcome, should_retry, retry_after, usage, price, mono, wall",
+           [](Machine& self, AttemptId attempt, Outcome outcome, Nullable<bool> should_retry, Duration retry_after,
+              const Usage& usage, std::shared_ptr<PriceCard> price, Instant mono, WallTime wall) {
+             check_count(retry_after, "retry_after");
+             handle(self, Failed{attempt, outcome, should_retry.value, retry_after, usage, std::move(price)},
+                    now_of(mono, wall));
+           });
+  def_fast(engine, "observed", "tenant, provider, limits, mono, wall",
+           [](Machine& self, std::string_view tenant, std::string_view provider, const RateObservation& limits,
+              Instant mono, WallTime wall) {
+             handle(self, Observed{std::string(tenant), std::string(provider), limits}, now_of(mono, wall));
+           });
+  def_fast(engine, "cancel", "call, mono, wall", [](Machine& self, CallId call, Instant mono, WallTime wall) {
+    handle(self, Cancel{call}, now_of(mono, wall));
+  });
+  def_fast(engine, "tick", "mono, wall",
+           [](Machine& self, Instant mono, WallTime wall) { handle(self, Tick{}, now_of(mono, wall)); });
+  def_fast(engine, "drain", "", [](Machine& self) {
+    std::vector<Action> actions;
+    self.with([&](Engine& e) {
+      while (std::optional<Action> action = e.poll()) actions.push_back(std::move(*action));
+    });
+    py::list list(actions.size());
+    Py_ssize_t i = 0;
+    for (Action& action : actions) PyList_SET_ITEM(list.ptr(), i++, as_python(std::move(action)));
+    return py::object(std::move(list));
+  });
+  def_fast(engine, "next_deadline", "",
+           [](Machine& self) { return self.with([](const Engine& e) { return e.next_deadline(); }); });
 }
 
 }  // namespace llmcore::bindings

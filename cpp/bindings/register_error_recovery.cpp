@@ -3,8 +3,10 @@
 #include "arguments.hpp"
 #include "as_dict.hpp"
 #include "bindings.hpp"
+#include "fastcall.hpp"
 #include "llmcore/error_recovery.hpp"
 #include "locked.hpp"
+#include "members.hpp"
 
 namespace llmcore::bindings {
 namespace {
@@ -60,57 +62,41 @@ void register_error_recovery(py::module_& m) {
 
   using Recovery = Locked<ErrorRecovery>;
   using At = std::optional<Instant>;
-  py::class_<Recovery>(m, "ErrorRecovery")
+  py::class_<Recovery> recovery(m, "ErrorRecovery");
+  recovery
       .def(py::init([](const ErrorRecoveryConfig& config, const At& now) {
              return std::make_unique<Recovery>(config, instant_or_now(now));
            }),
            py::arg("config") = ErrorRecoveryConfig{}, py::arg("now") = py::none())
-      .def("call_arrived", [](Recovery& self) { self.with([](ErrorRecovery& r) { r.call_arrived(); }); })
-      .def(
-          "ready_at",
-          [](Recovery& self, const At& now) -> std::optional<Instant> {
-            const Instant at = self.with([&](ErrorRecovery& r) { return r.ready_at(instant_or_now(now)); });
-            return at == kNever ? std::nullopt : std::optional(at);
-          },
-          py::arg("now") = py::none())
-      .def(
-          "sent",
-          [](Recovery& self, const At& now) {
-            return self.with([&](ErrorRecovery& r) { return r.sent(instant_or_now(now)); });
-          },
-          py::arg("now") = py::none())
-      .def(
-          "succeeded", [](Recovery& self, bool probe) { self.with([&](ErrorRecovery& r) { r.succeeded(probe); }); },
-          py::arg("probe") = false)
-      .def(
-          "failed",
-          [](Recovery& self, bool probe, const At& now) {
-            self.with([&](ErrorRecovery& r) { r.failed(probe, instant_or_now(now)); });
-          },
-          py::arg("probe") = false, py::arg("now") = py::none())
-      .def(
-          "abandoned", [](Recovery& self, bool probe) { self.with([&](ErrorRecovery& r) { r.abandoned(probe); }); },
-          py::arg("probe") = false)
-      .def(
-          "advise",
-          [](Recovery& self, Outcome outcome, std::int64_t attempts, std::optional<bool> should_retry,
-             Duration retry_after, const At& now) {
-            check_count(attempts, "attempts");
-            check_count(retry_after, "retry_after");
-            return self.with([&](ErrorRecovery& r) {
-              return r.advise(outcome, should_retry, retry_after, attempts, instant_or_now(now));
-            });
-          },
-          py::arg("outcome"), py::arg("attempts"), py::arg("should_retry") = py::none(), py::arg("retry_after") = 0,
-          py::arg("now") = py::none())
-      .def(
-          "health",
-          [](Recovery& self, const At& now) {
-            return self.with([&](ErrorRecovery& r) { return r.health(instant_or_now(now)); });
-          },
-          py::arg("now") = py::none())
       .def("stats",
            [](Recovery& self) { return as_dict(self.with([](const ErrorRecovery& r) { return r.stats(); })); });
+  def_fast(recovery, "call_arrived", "", [](Recovery& self) { self.with([](ErrorRecovery& r) { r.call_arrived(); }); });
+  def_fast(recovery, "ready_at", "now=None", [](Recovery& self, At now) -> std::optional<Instant> {
+    const Instant at = self.with([&](ErrorRecovery& r) { return r.ready_at(instant_or_now(now)); });
+    return at == kNever ? std::nullopt : std::optional(at);
+  });
+  def_fast(recovery, "sent", "now=None", [](Recovery& self, At now) {
+    return self.with([&](ErrorRecovery& r) { return r.sent(instant_or_now(now)); });
+  });
+  def_fast(recovery, "succeeded", "probe=False",
+           [](Recovery& self, OrFalse probe) { self.with([&](ErrorRecovery& r) { r.succeeded(probe); }); });
+  def_fast(recovery, "failed", "probe=False, now=None", [](Recovery& self, OrFalse probe, At now) {
+    self.with([&](ErrorRecovery& r) { r.failed(probe, instant_or_now(now)); });
+  });
+  def_fast(recovery, "abandoned", "probe=False",
+           [](Recovery& self, OrFalse probe) { self.with([&](ErrorRecovery& r) { r.abandoned(probe); }); });
+  def_fast(recovery, "advise", "outcome, attempts, should_retry=None, retry_after=0, now=None",
+           [](Recovery& self, Outcome outcome, std::int64_t attempts, std::optional<bool> should_retry,
+              Or<0> retry_after, At now) {
+             check_count(attempts, "attempts");
+             check_count(retry_after, "retry_after");
+             return member_of<Verdict, 3>(self.with([&](ErrorRecovery& r) {
+               return r.advise(outcome, should_retry, retry_after, attempts, instant_or_now(now));
+             }));
+           });
+  def_fast(recovery, "health", "now=None", [](Recovery& self, At now) {
+    return member_of<Health, 3>(self.with([&](const ErrorRecovery& r) { return r.health(instant_or_now(now)); }));
+  });
 }
 
 }  // namespace llmcore::bindings

@@ -36,7 +36,9 @@ void register_rate_limiter(py::module_& m) {
       .def_readwrite("max_in_flight", &RateLimiterConfig::max_in_flight)
       .def_readwrite("minute_burst", &RateLimiterConfig::minute_burst);
 
-  py::class_<RateObservation>(m, "RateObservation")
+  py::class_<RateObservation> observed(m, "RateObservation");
+  fast_class(observed);
+  observed
       .def(py::init([](std::optional<std::int64_t> remaining_requests, std::optional<std::int64_t> remaining_tokens,
                        Duration requests_reset, Duration tokens_reset) {
              return RateObservation{remaining_requests, remaining_tokens, requests_reset, tokens_reset};

@@ -64,6 +64,7 @@ void register_types(py::module_& m) {
       .value("MEDIUM", Priority::medium)
       .value("LOW", Priority::low)
       .finalize();
+  fast_enum<Priority>(m, "Priority");
 
   py::native_enum<Outcome>(m, "Outcome", "enum.IntEnum")
       .value("OK", Outcome::ok)

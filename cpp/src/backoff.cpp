@@ -54,4 +54,16 @@ Duration Backoff::delay(std::int64_t attempt, Rng& rng) const noexcept {
   return grown(config_.base, doublings, config_.cap);
 }
 
+Duration SeededBackoff::delay(std::int64_t attempt) noexcept {
+  const Duration wait = backoff_.delay(attempt, rng_);
+  stats_.shortest = stats_.delays == 0 ? wait : std::min(stats_.shortest, wait);
+  stats_.longest = std::max(stats_.longest, wait);
+  stats_.total = add_saturated(stats_.total, wait);
+  stats_.last = wait;
+  stats_.deepest = std::max(stats_.deepest, attempt);
+  if (wait == config().cap) ++stats_.capped;
+  ++stats_.delays;
+  return wait;
+}
+
 }  // namespace llmcore

@@ -38,16 +38,30 @@ TokenBucket::TokenBucket(std::int64_t capacity, std::int64_t refill_per_minute, 
 
 void TokenBucket::refill(Instant now) noexcept {
   if (now <= at_) return;
-  const Int128 units = (Int128{now} - at_) * rate_ + carry_;
-  at_ = now;
-  const Int128 level = available_ + units / kUnitsPerToken;
-  if (level >= capacity_) {
-    available_ = capacity_;
-    carry_ = 0;  // what overflows is lost, fractions included
-  } else {
-    available_ = static_cast<std::int64_t>(level);
-    carry_ = static_cast<std::int64_t>(units % kUnitsPerToken);
+  if (full()) {  // and so without a carry: what would come overflows
+    at_ = now;
+    return;
   }
+  // In 64 bits wherever they hold it, which spares a division of 128: any span that a bucket is likely to be left alone.
+  std::int64_t elapsed = 0;
+  std::int64_t units = 0;
+  std::int64_t level = 0;
+  if (!__builtin_sub_overflow(now, at_, &elapsed) && !__builtin_mul_overflow(elapsed, rate_, &units) &&
+      !__builtin_add_overflow(units, carry_, &units) &&
+      !__builtin_add_overflow(available_, units / kUnitsPerToken, &level)) {
+    reach(level, units % kUnitsPerToken);
+  } else {
+    const Int128 wide = (Int128{now} - at_) * rate_ + carry_;
+    reach(static_cast<std::int64_t>(std::min<Int128>(available_ + wide / kUnitsPerToken, capacity_)),
+          static_cast<std::int64_t>(wide % kUnitsPerToken));
+  }
+  at_ = now;
+}
+
+// What overflows the bucket is lost, fractions included.
+void TokenBucket::reach(std::int64_t level, std::int64_t carry) noexcept {
+  available_ = std::min(level, capacity_);
+  carry_ = full() ? 0 : carry;
 }
 
 bool TokenBucket::has(std::int64_t n) const noexcept { return n <= 0 || available_ >= std::min(n, capacity_); }
@@ -197,7 +211,7 @@ bool RateLimiter::try_acquire(std::int64_t n, Instant now) noexcept {
   advance(now);
   if (n <= 0) return true;
   n = requests_.capped(n);
-  if (earliest(n, 0) > now_) {
+  if (paused_until_ > now_ || requests_.ready_at(n, now_) > now_) {  // of no tokens there are always enough
     ++denied_;
     return false;
   }

@@ -226,6 +226,16 @@ class BackoffConfig:
         jitter_permille: SupportsIndex = 250,
     ) -> None: ...
 
+@type_check_only
+class _BackoffStats(TypedDict):
+    delays: int
+    total: int
+    shortest: int
+    longest: int
+    last: int
+    capped: int
+    deepest: int
+
 class Backoff:
     """delay = base x 2^attempt, jittered, capped last; random numbers from ``seed``."""
 
@@ -233,6 +243,8 @@ class Backoff:
         """:raises ValueError: the configuration is not usable; this holds for every class that takes one"""
     def delay(self, attempt: SupportsIndex) -> int:
         """Nanoseconds to wait after attempt number `attempt`, counted from 0."""
+    def stats(self) -> _BackoffStats:
+        """Of the delays dealt out, in ns. ``capped``: how many were as long as the cap; ``deepest``: the highest attempt."""
 
 class RateLimiterConfig:
     """0 is no limit. ``minute_burst``: a whole minute's requests may go at once; without it no sliding minute ever

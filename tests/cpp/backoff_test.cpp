@@ -117,6 +117,43 @@ TEST(Backoff, IsTheSameForTheSameSeed) {
   EXPECT_EQ(backoff.delay(1, golden), 939'490'125);
 }
 
+TEST(SeededBackoff, DealsOutTheDelaysOfItsSeedAndRemembersThem) {
+  SeededBackoff seeded(make(500 * kMillisecond, 3 * kSecond, Jitter::proportional), 42);
+  const Backoff backoff(seeded.config());
+  Rng rng(42);
+  EXPECT_EQ(seeded.stats().delays, 0);
+  EXPECT_EQ(seeded.stats().shortest, 0);
+  Duration total = 0;
+  Duration shortest = kMax;
+  Duration longest = 0;
+  std::int64_t capped = 0;
+  for (std::int64_t attempt = 0; attempt < 9; ++attempt) {
+    const Duration expected = backoff.delay(attempt, rng);
+    EXPECT_EQ(seeded.delay(attempt), expected);
+    EXPECT_EQ(seeded.stats().last, expected);
+    total += expected;
+    shortest = std::min(shortest, expected);
+    longest = std::max(longest, expected);
+    capped += expected == 3 * kSecond ? 1 : 0;
+  }
+  const SeededBackoff::Stats& stats = seeded.stats();
+  EXPECT_EQ(stats.delays, 9);
+  EXPECT_EQ(stats.total, total);
+  EXPECT_EQ(stats.shortest, shortest);
+  EXPECT_EQ(stats.longest, longest);
+  EXPECT_EQ(stats.capped, capped);
+  EXPECT_GE(capped, 5);
+  EXPECT_EQ(stats.deepest, 8);
+  EXPECT_THROW(SeededBackoff(make(-1, 1, Jitter::none)), std::invalid_argument);
+}
+
+TEST(SeededBackoff, HoldsItsTotalAtTheEndOfTheRange) {
+  SeededBackoff seeded(make(kMax, kMax, Jitter::none));
+  seeded.delay(0);
+  seeded.delay(0);
+  EXPECT_EQ(seeded.stats().total, kMax);
+}
+
 TEST(BackoffConfig, SaysWhatIsWrongWithIt) {
   EXPECT_EQ(BackoffConfig{}.problem(), nullptr);
   EXPECT_EQ(make(0, 0, Jitter::full, 0).problem(), nullptr);

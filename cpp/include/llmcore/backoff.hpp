@@ -3,8 +3,9 @@
 // No delay exceeds the cap. Proportional jitter is cut off at it, so calls that have failed long wait exactly the cap; full
 // jitter draws below it, so they stay spread.
 //
-// Immutable after construction; the random numbers are the caller's. Thread-safe as long as each thread brings its own
-// Rng. O(1), integers only: delays are the same on every platform for the same seed.
+// Backoff is immutable after construction; the random numbers are the caller's. Thread-safe as long as each thread
+// brings its own Rng. SeededBackoff has an Rng of its own and counts: externally synchronised, or safe for threads as
+// io::Synchronized<SeededBackoff>. O(1), integers only: delays are the same on every platform for the same seed.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +43,34 @@ class Backoff {
 
  private:
   BackoffConfig config_;
+};
+
+/// A calculator with random numbers of its own, which remembers what it dealt out: for use alone.
+class SeededBackoff {
+ public:
+  struct Stats {
+    std::int64_t delays = 0;  ///< dealt out
+    Duration total = 0;       ///< of all of them, held at the end of the range
+    Duration shortest = 0;    ///< 0 before the first, as the next two
+    Duration longest = 0;
+    Duration last = 0;
+    std::int64_t capped = 0;   ///< of them, as long as the cap
+    std::int64_t deepest = 0;  ///< highest attempt asked for
+  };
+
+  /// Throws std::invalid_argument when config.problem() names one.
+  explicit SeededBackoff(const BackoffConfig& config, std::uint64_t seed = 0) : backoff_(config), rng_(seed) {}
+
+  /// As Backoff::delay().
+  Duration delay(std::int64_t attempt) noexcept;
+
+  [[nodiscard]] const Stats& stats() const noexcept { return stats_; }
+  [[nodiscard]] const BackoffConfig& config() const noexcept { return backoff_.config(); }
+
+ private:
+  Backoff backoff_;
+  Rng rng_;
+  Stats stats_;
 };
 
 }  // namespace llmcore

@@ -43,6 +43,8 @@ class TokenBucket {
   [[nodiscard]] std::int64_t carry() const noexcept { return carry_; }
 
  private:
+  void reach(std::int64_t level, std::int64_t carry) noexcept;
+
   std::int64_t capacity_;
   std::int64_t rate_;
   std::int64_t available_;

@@ -32,7 +32,8 @@ std::int64_t read(clockid_t clock) noexcept {
 
 }  // namespace
 
-Now now() noexcept { return {read(kMonotonic), read(CLOCK_REALTIME)}; }
+Instant mono() noexcept { return read(kMonotonic); }
+WallTime wall() noexcept { return read(CLOCK_REALTIME); }
 
 #else
 
@@ -45,8 +46,11 @@ std::int64_t read() noexcept {
 
 }  // namespace
 
-Now now() noexcept { return {read<std::chrono::steady_clock>(), read<std::chrono::system_clock>()}; }
+Instant mono() noexcept { return read<std::chrono::steady_clock>(); }
+WallTime wall() noexcept { return read<std::chrono::system_clock>(); }
 
 #endif
+
+Now now() noexcept { return {mono(), wall()}; }
 
 }  // namespace llmcore::io
