@@ -3,8 +3,11 @@
 find_package(benchmark CONFIG REQUIRED)
 
 set(LLMCORE_BENCHMARK_SOURCES
+    engine_bench.cpp
+    rate_limiter_bench.cpp
     request_queue_bench.cpp
     response_cache_bench.cpp
+    retry_bench.cpp
     token_tracker_bench.cpp)
 list(TRANSFORM LLMCORE_BENCHMARK_SOURCES PREPEND benchmarks/cpp/)
 

@@ -1,8 +1,9 @@
 #include "bindings.hpp"
 #include "llmcore/version.hpp"
 
-// mod_gil_not_used is a promise: every stateful object below holds its own mutex.
-PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
+// Not mod_gil_not_used: every component holds a lock of its own, but plain values that Python may change (Usage, the configurations) and
+// the lists that are read as arguments do not. An interpreter that can do without its global lock takes it back for this module.
+PYBIND11_MODULE(_core, m) {
   using namespace llmcore::bindings;
   m.attr("__version__") = llmcore::version();
   register_types(m);

@@ -244,7 +244,7 @@ class Backoff:
     def delay(self, attempt: SupportsIndex) -> int:
         """Nanoseconds to wait after attempt number `attempt`, counted from 0."""
     def stats(self) -> _BackoffStats:
-        """Of the delays dealt out, in ns. ``capped``: how many were as long as the cap; ``deepest``: the highest attempt."""
+        """Of the delays dealt out, in ns. ``capped``: as long as the cap; ``deepest``: the highest attempt."""
 
 class RateLimiterConfig:
     """0 is no limit. ``minute_burst``: a whole minute's requests may go at once; without it no sliding minute ever

@@ -15,6 +15,7 @@ from llmcore._core import (
     BudgetRule,
     Config,
     Engine,
+    ErrorRecovery,
     Finish,
     LatencySketch,
     Outcome,
@@ -32,11 +33,13 @@ from llmcore._core import (
     Target,
     TokenTracker,
     Usage,
+    Verdict,
     uuid7,
 )
 
 THREADS = 8
 EACH = 1500
+SECOND = 1_000_000_000
 
 T = TypeVar("T")
 
@@ -215,6 +218,32 @@ def test_a_seeded_backoff_deals_its_delays_out_once_each() -> None:
 
     at_once(work)
     assert Counter(together(dealt)) == Counter(alone.delay(4) for _ in range(THREADS * EACH))
+    assert shared.stats() | {"last": 0} == alone.stats() | {"last": 0}
+    assert shared.stats()["delays"] == THREADS * EACH
+
+
+def test_a_breaker_counts_every_call_and_lets_one_probe_through() -> None:
+    recovery = ErrorRecovery(now=0)
+    granted, probes = [0] * THREADS, [0] * THREADS
+
+    def storm(number: int) -> None:
+        for _ in range(EACH):
+            recovery.call_arrived()
+            granted[number] += recovery.advise(Outcome.TIMEOUT, 1, now=0) is Verdict.RETRY
+            recovery.failed(recovery.sent(now=0), now=0)
+
+    def probe(number: int) -> None:
+        probes[number] = sum(recovery.sent(now=SECOND * 10) for _ in range(EACH))
+
+    at_once(storm)
+    stats = recovery.stats()
+    assert (stats["calls"], stats["errors"]) == (THREADS * EACH, THREADS * EACH)
+    assert (
+        sum(granted) == stats["retries"] == THREADS * EACH // 5 + 10
+    )  # a fifth of the calls, and the first second's ten
+    assert stats["breaker_opened"] == 1
+    at_once(probe)
+    assert sum(probes) == 1
 
 
 def test_ids_are_unique_across_threads_and_ascend_in_each() -> None:

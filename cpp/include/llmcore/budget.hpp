@@ -8,8 +8,8 @@
 // settling. A wall clock that goes back never opens an old period again. An account with nothing in it is not kept, so
 // memory is bounded by the accounts used in a period.
 //
-// Externally synchronised. Each operation is O(rules x log accounts), and once more O(accounts of a rule) when its
-// period turns.
+// Externally synchronised: one thread at a time, or several with io::Synchronized<Budget>, which asks and reserves in one
+// step. Each operation is O(rules x log accounts), and once more O(accounts of a rule) when its period turns.
 #pragma once
 
 #include <cstddef>

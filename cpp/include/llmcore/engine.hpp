@@ -7,7 +7,8 @@
 //   C  host in   submit(Submit, now), handle(Cancel, now)
 //   D  actions   poll()   after every B and C, until it is empty; then re-read next_deadline() and hand in a Tick no later than that
 //
-// Same config, seed and inputs give the same actions on every platform. Externally synchronised: one thread at a time.
+// Same config, seed and inputs give the same actions on every platform. Externally synchronised: one thread at a time, or
+// io::Synchronized<Engine>, whose with() may be called by any.
 // Nothing throws after construction. An input about a call or an attempt that is over is ignored and counted.
 //
 // Invariants: every Send is closed by exactly one of Replied, Failed or Abort; every Submit by exactly one Finish; the Record of an
@@ -132,9 +133,9 @@ using Input = std::variant<Submit, Streaming, Replied, Failed, Observed, Cancel,
 struct Send {
   CallId call = 0;
   AttemptId attempt = 0;
-  std::uint32_t number = 0;    ///< of the attempt within the call, from 1
-  std::uint32_t target = 0;    ///< index into Submit::targets
-  Instant not_after = kNever;  ///< give up then
+  std::uint32_t number = 0;           ///< of the attempt within the call, from 1
+  std::uint32_t target = 0;           ///< index into Submit::targets
+  Instant not_after = kNever;         ///< give up then
   std::optional<NanoUsd> worst_case;  ///< what it can cost at the most; empty: at an unknown price
 };
 

@@ -1,8 +1,8 @@
 // What to do after an attempt failed, and whether a provider may be tried at all.
 //
 // One object per provider. verdict_of() is the one function that says retry, fail over or stop; ErrorRecovery adds what
-// depends on the provider's recent past: a retry budget and a circuit breaker. Externally synchronised, O(1), integers
-// only.
+// depends on the provider's recent past: a retry budget and a circuit breaker. O(1), integers only. Externally
+// synchronised: one thread at a time; with io::Synchronized<ErrorRecovery> several may ask, and one probe goes out.
 //
 // Breaker: `breaker_errors` errors in a row open it. While it is open nothing passes; after the cool-down exactly one
 // attempt passes, the probe. Only the probe decides: its success closes the breaker, its failure opens it for another

@@ -2,7 +2,8 @@
 //
 // Two integer token buckets with carry (available = min(capacity, available + rate x elapsed), exact to the nanosecond,
 // no drift) and a count of open slots. Time is a parameter; a clock that goes back is treated as standing still.
-// Externally synchronised. Every operation is O(1) and allocates nothing.
+// Externally synchronised: one thread at a time; io::Synchronized<RateLimiter> is for several, and each of its calls
+// is atomic, so that the law below holds for all threads together. Every operation is O(1) and allocates nothing.
 //
 // Law (P4): in any span t, requests admitted and not given back <= request capacity + request refill x t, and tokens
 // likewise, for calls no larger than the capacity. A larger call goes when the bucket is full and leaves it in debt, so
