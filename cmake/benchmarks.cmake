@@ -4,6 +4,7 @@ find_package(benchmark CONFIG REQUIRED)
 
 set(LLMCORE_BENCHMARK_SOURCES
     engine_bench.cpp
+    journal_bench.cpp
     rate_limiter_bench.cpp
     request_queue_bench.cpp
     response_cache_bench.cpp
