@@ -15,6 +15,7 @@ py::dict as_dict(const RequestQueue::Stats& stats);
 py::dict as_dict(const ResponseCacheStats& stats);
 py::dict as_dict(const ErrorRecovery::Stats& stats);
 py::dict as_dict(const Budget::Account& account);
+py::dict as_dict(const Budget::Stats& stats);
 
 /// A list of the dicts of all of them.
 template <class Sequence>

@@ -19,6 +19,19 @@ py::dict as_dict(const Budget::Account& account) {
   return d;
 }
 
+py::dict as_dict(const Budget::Stats& stats) {
+  py::dict d;
+  d["reserved"] = stats.reserved;
+  d["settled"] = stats.settled;
+  d["released"] = stats.released;
+  d["overdrawn"] = stats.overdrawn;
+  d["refused"] = stats.refused;
+  d["price_unknown"] = stats.price_unknown;
+  d["alerts"] = stats.alerts;
+  d["accounts"] = stats.accounts;
+  return d;
+}
+
 void register_budget(py::module_& m) {
   py::native_enum<Period>(m, "Period", "enum.IntEnum")
       .value("HOUR", Period::hour)
@@ -105,6 +118,7 @@ void register_budget(py::module_& m) {
             end(self, held, [](Budget& b, const Budget::Reservation& reservation) { b.release(reservation); });
           },
           py::arg("reservation"))
+      .def("stats", [](Book& self) { return as_dict(self.with([](const Budget& b) { return b.stats(); })); })
       .def("reserved", [](Book& self) { return self.with([](const Budget& b) { return b.reserved(); }); })
       .def("accounts", [](Book& self) { return as_list(self.with([](const Budget& b) { return b.accounts(); })); });
 }

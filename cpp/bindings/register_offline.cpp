@@ -32,7 +32,20 @@ void register_offline(py::module_& m) {
             return self.generate(request);
           },
           py::arg("problem") = "general", py::arg("severity") = 500, py::arg("seed") = 0,
-          py::arg("placeholders") = std::map<std::string, std::string>{}, py::arg("json") = false);
+          py::arg("placeholders") = std::map<std::string, std::string>{}, py::arg("json") = false)
+      .def("stats", [](const OfflineGenerator& self) {
+        const OfflineGenerator::Stats stats = self.stats();
+        py::dict by_problem;
+        for (std::size_t i = 0; i < kProblemTypeCount; ++i) {
+          by_problem[py::str(std::string(OfflineGenerator::name_of(static_cast<ProblemType>(i))))] =
+              stats.by_problem[i];
+        }
+        py::dict d;
+        d["generated"] = stats.generated;
+        d["json"] = stats.json;
+        d["by_problem"] = by_problem;
+        return d;
+      });
   m.def(
       "offline_problem",
       [](std::string_view call_type) {

@@ -167,6 +167,8 @@ std::optional<BudgetRefusal> Budget::refusal(const Scopes& scopes, std::optional
       const bool fits = worst_case.has_value() && book.spent <= limit && book.reserved <= limit - book.spent &&
                         needed <= limit - book.spent - book.reserved;
       if (fits) continue;
+      ++stats_.refused;
+      stats_.price_unknown += worst_case.has_value() ? 0 : 1;
       return BudgetRefusal{.rule = rule,
                            .scope = scope,
                            .period = rules_[rule].period,
@@ -192,13 +194,16 @@ Budget::Reservation Budget::reserve(const Scopes& scopes, NanoUsd worst_case, Wa
       reservation.accounts.emplace_back(rule, std::move(scope));
     }
   }
+  ++stats_.reserved;
   return reservation;
 }
 
 std::vector<BudgetAlert> Budget::settle(const Reservation& reservation, NanoUsd actual, WallTime wall) {
   turn(wall);
   std::vector<BudgetAlert> alerts;
-  release(reservation);
+  end(reservation);
+  ++stats_.settled;
+  if (actual > reservation.amount) ++stats_.overdrawn;
   if (actual <= 0) return alerts;
   for (const auto& [rule, scope] : reservation.accounts) {
     if (rule >= rules_.size()) continue;
@@ -210,6 +215,11 @@ std::vector<BudgetAlert> Budget::settle(const Reservation& reservation, NanoUsd 
 }
 
 void Budget::release(const Reservation& reservation) {
+  end(reservation);
+  ++stats_.released;
+}
+
+void Budget::end(const Reservation& reservation) {
   for (const auto& [rule, scope] : reservation.accounts) {
     if (rule >= rules_.size()) continue;
     auto& books = ledgers_[rule].books;
@@ -246,6 +256,12 @@ NanoUsd Budget::reserved() const noexcept {
   return sum;
 }
 
+Budget::Stats Budget::stats() const noexcept {
+  Stats stats = stats_;
+  for (const Ledger& ledger : ledgers_) stats.accounts += static_cast<std::int64_t>(ledger.books.size());
+  return stats;
+}
+
 std::uint64_t Budget::state_hash() const noexcept {
   std::uint64_t hash = mix64(0, rules_.size());
   for (const Ledger& ledger : ledgers_) {
@@ -278,7 +294,7 @@ void Budget::turn(WallTime wall) {
   }
 }
 
-void Budget::tell(std::size_t rule, const std::string& scope, Book& book, std::vector<BudgetAlert>& alerts) const {
+void Budget::tell(std::size_t rule, const std::string& scope, Book& book, std::vector<BudgetAlert>& alerts) {
   const BudgetRule& of = rules_[rule];
   while (book.alerted < of.alert_percent.size() && book.spent >= threshold(of.limit, of.alert_percent[book.alerted])) {
     alerts.push_back({.rule = rule,
@@ -288,6 +304,7 @@ void Budget::tell(std::size_t rule, const std::string& scope, Book& book, std::v
                       .spent = book.spent,
                       .limit = of.limit});
     ++book.alerted;
+    ++stats_.alerts;
   }
 }
 

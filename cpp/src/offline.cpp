@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::int64_t kMostSevere = 1000;
 
-constexpr std::array<std::string_view, offline::kProblemCount> kNames{
+constexpr std::array<std::string_view, kProblemTypeCount> kNames{
     "general", "dialogue", "decision", "analysis", "summary", "conflict", "shortage", "danger",
 };
 
@@ -115,14 +115,26 @@ std::string OfflineGenerator::generate(const OfflineRequest& request) const {
   const offline::Choices& choices = (*offline::kTexts[index_of(request.problem)])[band_of(severity)];
   Rng rng(request.seed);
   std::string text = filled(choices[static_cast<std::size_t>(rng.below(choices.size()))], request);
+  by_problem_[index_of(request.problem)].fetch_add(1, std::memory_order_relaxed);
   if (!request.json) return text;
 
+  json_.fetch_add(1, std::memory_order_relaxed);
   std::string out = R"({"text":)";
   append_json_string(out, text);
   out += R"(,"problem":)";
   append_json_string(out, name_of(request.problem));
   out += R"(,"severity":)" + std::to_string(severity) + '}';
   return out;
+}
+
+OfflineGenerator::Stats OfflineGenerator::stats() const noexcept {
+  Stats stats;
+  stats.json = json_.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < by_problem_.size(); ++i) {
+    stats.by_problem[i] = by_problem_[i].load(std::memory_order_relaxed);
+    stats.generated += stats.by_problem[i];
+  }
+  return stats;
 }
 
 std::string_view OfflineGenerator::name_of(ProblemType problem) noexcept { return kNames[index_of(problem)]; }

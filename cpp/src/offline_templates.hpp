@@ -12,7 +12,6 @@
 
 namespace llmcore::offline {
 
-inline constexpr std::size_t kProblemCount = 8;
 inline constexpr std::size_t kBandCount = 4;
 inline constexpr std::size_t kChoiceCount = 3;
 
@@ -250,7 +249,7 @@ inline constexpr Bands kDanger{{
 }};
 
 /// In the order of ProblemType.
-inline constexpr std::array<const Bands*, kProblemCount> kTexts{
+inline constexpr std::array<const Bands*, kProblemTypeCount> kTexts{
     &kGeneral, &kDialogue, &kDecision, &kAnalysis, &kSummary, &kConflict, &kShortage, &kDanger,
 };
 

@@ -552,6 +552,17 @@ class _BudgetAccount(TypedDict):
     spent_nano_usd: int
     reserved_nano_usd: int
 
+@type_check_only
+class _BudgetStats(TypedDict):
+    reserved: int
+    settled: int
+    released: int
+    overdrawn: int
+    refused: int
+    price_unknown: int
+    alerts: int
+    accounts: int
+
 class Budget:
     """Spending limits that concurrent calls cannot overshoot. A call's scopes are pairs like ("user", "ada")."""
 
@@ -574,6 +585,7 @@ class Budget:
     def release(self, reservation: BudgetReservation) -> None:
         """The call was never sent."""
     def reserved(self) -> int: ...
+    def stats(self) -> _BudgetStats: ...
     def accounts(self) -> list[_BudgetAccount]:
         """Every account with something in it, as of the newest time handed in."""
 
@@ -731,6 +743,12 @@ class TokenTracker:
     def report_text(self, budget: Budget | None = None, rows: SupportsIndex = 20) -> str:
         """Tables for people; each has at most so many rows."""
 
+@type_check_only
+class _OfflineStats(TypedDict):
+    generated: int
+    json: int
+    by_problem: dict[str, int]
+
 class OfflineGenerator:
     """Text without a model: deterministic and template-based."""
 
@@ -751,6 +769,7 @@ class OfflineGenerator:
         :param json: answer a JSON object with text, problem and severity
         :raises ValueError: there is no such problem
         """
+    def stats(self) -> _OfflineStats: ...
 
 class Config:
     """Everything that can be set about an engine."""

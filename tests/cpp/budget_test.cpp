@@ -414,6 +414,26 @@ TEST(Budget, WorksBeforeTheEpoch) {
 // --- alerts
 // ----------------------------------------------------------------------------------------------------------------
 
+TEST(Budget, CountsWhatItDid) {
+  Budget budget({rule("user=*", Period::day, 100, {50, 100})});
+  (void)spend(budget, kAlice, 60, kStart);
+  const auto sent = budget.reserve(kAlice, 20, kStart);
+  (void)budget.settle(sent, 45, kStart);
+  budget.release(budget.reserve(kBob, 20, kStart));
+  EXPECT_TRUE(budget.refusal(kAlice, 1, kStart));
+  EXPECT_TRUE(budget.refusal(kBob, std::nullopt, kStart));
+  EXPECT_FALSE(budget.refusal(kBob, 1, kStart));
+  const Budget::Stats stats = budget.stats();
+  EXPECT_EQ(stats.reserved, 3);
+  EXPECT_EQ(stats.settled, 2);
+  EXPECT_EQ(stats.released, 1);
+  EXPECT_EQ(stats.overdrawn, 1);
+  EXPECT_EQ(stats.refused, 2);
+  EXPECT_EQ(stats.price_unknown, 1);
+  EXPECT_EQ(stats.alerts, 2);
+  EXPECT_EQ(stats.accounts, 1);
+}
+
 TEST(Budget, TellsEachThresholdOncePerPeriod) {
   Budget budget({rule("global", Period::hour, 200, {50, 80, 100})});
   EXPECT_THAT(spend(budget, kNobody, 99, kStart), IsEmpty());

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -70,6 +71,36 @@ TEST(Offline, SaysTheSameOnEveryPlatform) {
       R"({"text":"Every warning about the matter at hand has come true at once. The ground in the area is not safe to )"
       R"(stand on, and the dark makes it worse. Move now, move quietly, and let the common goal go for as long as it )"
       R"(takes.","problem":"danger","severity":610})");
+}
+
+// The table that test_core_accounts.py reads too.
+TEST(Offline, SaysWhatTheTableOfBothLanguagesSays) {
+  std::ifstream table("tests/data/offline/texts.jsonl");
+  int rows = 0;
+  for (std::string line; std::getline(table, line); ++rows) {
+    const auto row = nlohmann::json::parse(line);
+    OfflineRequest request;
+    request.problem = OfflineGenerator::problem_of(row["problem"].get<std::string>());
+    request.severity = row["severity"];
+    request.seed = row["seed"];
+    request.json = row["json"];
+    for (const auto& [name, value] : row["placeholders"].items()) request.placeholders.emplace_back(name, value);
+    EXPECT_EQ(kOffline.generate(request), row["text"]) << line;
+  }
+  EXPECT_EQ(rows, 96);
+}
+
+TEST(Offline, CountsWhatItGenerated) {
+  const OfflineGenerator generator;
+  const auto generate = [&](ProblemType problem, bool json) {
+    return generator.generate({.problem = problem, .json = json});
+  };
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(generate(ProblemType::danger, i == 0).empty());
+  EXPECT_FALSE(generate(ProblemType::general, false).empty());
+  EXPECT_EQ(generator.stats().generated, 4);
+  EXPECT_EQ(generator.stats().json, 1);
+  EXPECT_EQ(generator.stats().by_problem[static_cast<std::size_t>(ProblemType::danger)], 3);
+  EXPECT_EQ(generator.stats().by_problem[static_cast<std::size_t>(ProblemType::general)], 1);
 }
 
 TEST(Offline, EveryTextIsTheOneThatRecordingsKnow) {

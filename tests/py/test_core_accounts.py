@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -102,6 +103,26 @@ def test_an_unknown_price_is_refused_where_a_budget_watches() -> None:
     assert refusal.price_unknown
 
 
+@pytest.mark.parametrize(
+    ("period", "span"), [(Period.HOUR, HOUR), (Period.DAY, 24 * HOUR), (Period.MONTH, 31 * 24 * HOUR)]
+)
+def test_a_threshold_alerts_once_per_period_and_account(period: Period, span: int) -> None:
+    budget = Budget([BudgetRule("user=*", period, 100, alert_percent=[50, 80])])
+
+    def spend(user: str, amount: int, wall: int) -> list[int]:
+        held = budget.reserve([("user", user)], amount, wall)
+        assert held is not None
+        return [alert.percent for alert in budget.settle(held, amount, wall)]
+
+    assert [spend("ada", 30, 0), spend("ada", 30, 1), spend("ada", 10, 2), spend("ada", 20, 3)] == [[], [50], [], [80]]
+    assert spend("bob", 90, 4) == [50, 80]
+    assert spend("ada", 60, span) == [50]
+    stats = budget.stats()
+    assert (stats["reserved"], stats["settled"], stats["alerts"], stats["accounts"]) == (6, 6, 5, 1)
+    assert budget.refusal([("user", "ada")], 50, span) is not None
+    assert budget.stats()["refused"] == 1
+
+
 # --- TokenTracker and LatencySketch -----------------------------------------------------------------------------------
 
 
@@ -159,6 +180,19 @@ def test_a_sketch_of_nothing_says_nothing_and_time_never_runs_backwards() -> Non
 
 
 # --- OfflineGenerator -------------------------------------------------------------------------------------------------
+
+
+def test_texts_are_those_of_the_table_that_cpp_reads_too() -> None:
+    table = Path(__file__).parents[1] / "data" / "offline" / "texts.jsonl"
+    generator = OfflineGenerator()
+    rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        asked = row["problem"], row["severity"], row["seed"], row["placeholders"], row["json"]
+        assert generator.generate(*asked) == row["text"]
+        assert not row["json"] or json.loads(row["text"])["problem"] == row["problem"]
+    stats = generator.stats()
+    assert (stats["generated"], stats["json"]) == (len(rows), sum(row["json"] for row in rows))
+    assert set(stats["by_problem"].values()) == {len(rows) // 8}
 
 
 def test_offline_text_is_the_same_as_that_of_the_cpp_tests() -> None:

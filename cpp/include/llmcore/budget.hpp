@@ -91,6 +91,17 @@ class Budget {
     NanoUsd reserved = 0;
   };
 
+  struct Stats {
+    std::int64_t reserved = 0;       ///< calls that money was set aside for
+    std::int64_t settled = 0;        ///< of these, over
+    std::int64_t released = 0;       ///< of these, never sent
+    std::int64_t overdrawn = 0;      ///< of those settled, that cost more than was set aside
+    std::int64_t refused = 0;        ///< times that refusal() named a rule
+    std::int64_t price_unknown = 0;  ///< of these, because the price was unknown
+    std::int64_t alerts = 0;         ///< thresholds told
+    std::int64_t accounts = 0;       ///< with something in them
+  };
+
   /// Throws std::invalid_argument when a rule's problem() names one.
   explicit Budget(std::vector<BudgetRule> rules);
 
@@ -113,6 +124,8 @@ class Budget {
   /// Sum of what is reserved, each reservation counted once per account that holds it. O(accounts).
   [[nodiscard]] NanoUsd reserved() const noexcept;
   [[nodiscard]] const std::vector<BudgetRule>& rules() const noexcept { return rules_; }
+  /// O(rules).
+  [[nodiscard]] Stats stats() const noexcept;
   [[nodiscard]] std::uint64_t state_hash() const noexcept;
 
  private:
@@ -128,11 +141,13 @@ class Budget {
     std::map<std::string, Book, std::less<>> books;  // by scope; none is empty
   };
   void turn(WallTime wall);
-  void tell(std::size_t rule, const std::string& scope, Book& book, std::vector<BudgetAlert>& alerts) const;
+  void end(const Reservation& reservation);
+  void tell(std::size_t rule, const std::string& scope, Book& book, std::vector<BudgetAlert>& alerts);
 
   std::vector<BudgetRule> rules_;
   std::vector<Ledger> ledgers_;                             // per rule
   WallTime newest_ = std::numeric_limits<WallTime>::min();  // that any call has had
+  Stats stats_;
 };
 
 }  // namespace llmcore

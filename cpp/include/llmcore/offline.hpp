@@ -1,10 +1,13 @@
 // Text without a model: deterministic, template-based, severity-aware. The last resort of a failover chain and the
 // provider for demonstrations and tests. Makes no external call of any kind.
 //
-// Immutable after construction, thread-safe. O(length of the text). The same request gives the same text on every
-// platform and from every language.
+// Thread-safe: nothing changes but counters, and no text depends on them. O(length of the text). The same request gives
+// the same text on every platform and from every language.
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -15,6 +18,7 @@ namespace llmcore {
 
 /// What the text is about. `general` answers anything.
 enum class ProblemType : std::uint8_t { general, dialogue, decision, analysis, summary, conflict, shortage, danger };
+inline constexpr std::size_t kProblemTypeCount = 8;
 
 struct OfflineRequest {
   ProblemType problem = ProblemType::general;
@@ -33,11 +37,22 @@ class OfflineGenerator {
   /// The text; valid UTF-8, never empty.
   [[nodiscard]] std::string generate(const OfflineRequest& request) const;
 
+  struct Stats {
+    std::int64_t generated = 0;
+    std::int64_t json = 0;                                     ///< of these, as JSON
+    std::array<std::int64_t, kProblemTypeCount> by_problem{};  ///< of these, by ProblemType
+  };
+  [[nodiscard]] Stats stats() const noexcept;
+
   /// The name as used in JSON and configuration: "dialogue", ...
   [[nodiscard]] static std::string_view name_of(ProblemType problem) noexcept;
   /// The problem type that a call type or a word of a prompt suggests, in upper or lower case; general if it suggests
   /// none.
   [[nodiscard]] static ProblemType problem_of(std::string_view call_type) noexcept;
+
+ private:
+  mutable std::array<std::atomic<std::int64_t>, kProblemTypeCount> by_problem_{};
+  mutable std::atomic<std::int64_t> json_{0};
 };
 
 }  // namespace llmcore
