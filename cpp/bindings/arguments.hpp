@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,13 +37,13 @@ inline void check_count(std::int64_t n, const char* name) {
   return static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.ptr()));
 }
 
-[[nodiscard]] inline Fingerprint key_of(const py::bytes& bytes) {
+[[nodiscard]] inline Fingerprint key_of(std::string_view bytes) {
   Fingerprint key;
-  if (size_of(bytes) != key.bytes.size()) throw py::value_error("a key has 32 bytes: fingerprint() makes one");
-  const char* first = PyBytes_AS_STRING(bytes.ptr());
-  std::copy(first, first + key.bytes.size(), key.bytes.begin());
+  if (bytes.size() != key.bytes.size()) throw py::value_error("a key has 32 bytes: fingerprint() makes one");
+  std::copy(bytes.begin(), bytes.end(), key.bytes.begin());
   return key;
 }
+[[nodiscard]] inline Fingerprint key_of(const py::bytes& bytes) { return key_of(std::string_view(bytes)); }
 
 [[nodiscard]] inline Scopes scopes_of(std::vector<std::pair<Text, Text>>&& pairs) {
   Scopes scopes;

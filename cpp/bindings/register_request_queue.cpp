@@ -1,24 +1,54 @@
+#include <array>
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "as_dict.hpp"
 #include "bindings.hpp"
+#include "fastcall.hpp"
 #include "llmcore/request_queue.hpp"
 #include "locked.hpp"
 
 namespace llmcore::bindings {
 namespace {
 
-const char* admission_name(RequestQueue::Admission admission) {
-  switch (admission) {
-    case RequestQueue::Admission::accepted: return "accepted";
-    case RequestQueue::Admission::class_full: return "class_full";
-    case RequestQueue::Admission::total_full: return "total_full";
-    case RequestQueue::Admission::duplicate: return "duplicate";
-  }
-  return "accepted";
+// What push() says, made once per process.
+PyObject* name_of(RequestQueue::Admission admission) {
+  using Names = std::array<py::object, 4>;
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<Names> names;
+  const Names& all = names
+                         .call_once_and_store_result([] {
+                           Names made;
+                           const auto name = [&](RequestQueue::Admission of, const char* text) {
+                             made[static_cast<std::size_t>(of)] = py::str(text);
+                           };
+                           name(RequestQueue::Admission::accepted, "accepted");
+                           name(RequestQueue::Admission::class_full, "class_full");
+                           name(RequestQueue::Admission::total_full, "total_full");
+                           name(RequestQueue::Admission::duplicate, "duplicate");
+                           return made;
+                         })
+                         .get_stored();
+  return Py_NewRef(all[static_cast<std::size_t>(admission)].ptr());
 }
 
+// A Priority, and MEDIUM where the caller leaves it out.
+struct OrMedium {
+  Priority value = Priority::medium;
+};
+
 }  // namespace
+
+template <>
+struct fast::From<OrMedium> {
+  using Stored = OrMedium;
+  static constexpr bool kRequired = false;
+  static bool load(PyObject* object, const Place& place, Stored& into) {
+    return From<Priority>::load(object, place, into.value);
+  }
+  static Stored get(Stored stored) noexcept { return stored; }
+};
 
 py::dict as_dict(const RequestQueue::Stats& stats) {
   py::dict d;
@@ -49,31 +79,11 @@ void register_request_queue(py::module_& m) {
 
   using Queue = Locked<RequestQueue>;
   using At = std::optional<Instant>;
-  py::class_<Queue>(m, "RequestQueue")
+  fast_enum<Priority>(m, "Priority");
+  py::class_<Queue> queue(m, "RequestQueue");
+  queue
       .def(py::init([](const RequestQueueConfig& config) { return std::make_unique<Queue>(config); }),
            py::arg("config") = RequestQueueConfig{})
-      .def(
-          "push",
-          [](Queue& self, RequestQueue::Id id, Priority priority, const At& deadline, const At& now) {
-            return admission_name(self.with(
-                [&](RequestQueue& q) { return q.push(id, priority, deadline.value_or(kNever), instant_or_now(now)); }));
-          },
-          py::arg("id"), py::arg("priority") = Priority::medium, py::arg("deadline") = py::none(),
-          py::arg("now") = py::none())
-      .def("pop",
-           [](Queue& self) -> std::optional<RequestQueue::Id> {
-             const auto entry = self.with([](RequestQueue& q) { return q.pop(); });
-             return entry ? std::optional(entry->id) : std::nullopt;
-           })
-      .def("peek",
-           [](Queue& self) -> std::optional<RequestQueue::Id> {
-             const auto entry = self.with([](RequestQueue& q) { return q.peek(); });
-             return entry ? std::optional(entry->id) : std::nullopt;
-           })
-      .def(
-          "remove",
-          [](Queue& self, RequestQueue::Id id) { return self.with([&](RequestQueue& q) { return q.remove(id); }); },
-          py::arg("id"))
       .def(
           "expire",
           [](Queue& self, const At& now) {
@@ -84,17 +94,32 @@ void register_request_queue(py::module_& m) {
             return ids;
           },
           py::arg("now") = py::none())
-      .def("next_expiry",
-           [](Queue& self) -> std::optional<Instant> {
-             const Instant next = self.with([](RequestQueue& q) { return q.next_expiry(); });
-             return next == kNever ? std::nullopt : std::optional(next);
-           })
       .def("__len__", [](Queue& self) { return self.with([](RequestQueue& q) { return q.size(); }); })
       .def(
           "__contains__",
           [](Queue& self, RequestQueue::Id id) { return self.with([&](RequestQueue& q) { return q.contains(id); }); },
           py::arg("id"))
       .def("stats", [](Queue& self) { return as_dict(self.with([](const RequestQueue& q) { return q.stats(); })); });
+  def_fast(queue, "push", "id, priority=..., deadline=None, now=None",
+           [](Queue& self, std::uint64_t id, OrMedium priority, At deadline, At now) {
+             const Instant at = instant_or_now(now);
+             return name_of(
+                 self.with([&](RequestQueue& q) { return q.push(id, priority.value, deadline.value_or(kNever), at); }));
+           });
+  def_fast(queue, "pop", "", [](Queue& self) -> std::optional<std::uint64_t> {
+    const auto entry = self.with([](RequestQueue& q) { return q.pop(); });
+    return entry ? std::optional(entry->id) : std::nullopt;
+  });
+  def_fast(queue, "peek", "", [](Queue& self) -> std::optional<std::uint64_t> {
+    const auto entry = self.with([](RequestQueue& q) { return q.peek(); });
+    return entry ? std::optional(entry->id) : std::nullopt;
+  });
+  def_fast(queue, "remove", "id",
+           [](Queue& self, std::uint64_t id) { return self.with([&](RequestQueue& q) { return q.remove(id); }); });
+  def_fast(queue, "next_expiry", "", [](Queue& self) -> std::optional<std::int64_t> {
+    const Instant next = self.with([](RequestQueue& q) { return q.next_expiry(); });
+    return next == kNever ? std::nullopt : std::optional(next);
+  });
 }
 
 }  // namespace llmcore::bindings

@@ -3,10 +3,28 @@
 #include "arguments.hpp"
 #include "as_dict.hpp"
 #include "bindings.hpp"
+#include "fastcall.hpp"
 #include "llmcore/response_cache.hpp"
 #include "locked.hpp"
 
 namespace llmcore::bindings {
+namespace {
+
+using Store = ResponseCache<py::object>;
+
+class Cache : public Locked<Store> {
+ public:
+  explicit Cache(const ResponseCacheConfig& config) : Locked<Store>(config), ages_(config.ttl > 0) {}
+  /// The instant given, or the clock's; where nothing ages, nobody has to look at a clock.
+  [[nodiscard]] Instant time(const std::optional<Instant>& given) const {
+    return ages_ ? instant_or_now(given) : given.value_or(0);
+  }
+
+ private:
+  const bool ages_;
+};
+
+}  // namespace
 
 py::dict as_dict(const ResponseCacheStats& stats) {
   py::dict d;
@@ -34,44 +52,33 @@ void register_response_cache(py::module_& m) {
       .def_readwrite("ttl", &ResponseCacheConfig::ttl);
 
   // Values are kept by reference, never copied, and let go of under the lock: see plain().
-  using Store = ResponseCache<py::object>;
-  using Cache = Locked<Store>;
   using At = std::optional<Instant>;
-  py::class_<Cache>(m, "ResponseCache")
+  py::class_<Cache> cache(m, "ResponseCache");
+  cache
       .def(py::init([](const ResponseCacheConfig& config) { return std::make_unique<Cache>(config); }),
            py::arg("config") = ResponseCacheConfig{})
-      .def(
-          "get",
-          [](Cache& self, const py::bytes& key, const At& now) -> std::optional<py::object> {
-            const Fingerprint fingerprint = key_of(key);
-            return self.with([&](Store& c) -> std::optional<py::object> {
-              const py::object* value = c.get(fingerprint, instant_or_now(now));
-              return value != nullptr ? std::optional(*value) : std::nullopt;
-            });
-          },
-          py::arg("key"), py::arg("now") = py::none())
-      .def(
-          "put",
-          [](Cache& self, const py::bytes& key, const py::bytes& value, const At& now) {
-            const Fingerprint fingerprint = key_of(key);
-            py::object kept = plain(value);
-            return self.with(
-                [&](Store& c) { return c.put(fingerprint, std::move(kept), size_of(value), instant_or_now(now)); });
-          },
-          py::arg("key"), py::arg("value"), py::arg("now") = py::none())
-      .def(
-          "erase",
-          [](Cache& self, const py::bytes& key) {
-            const Fingerprint fingerprint = key_of(key);
-            return self.with([&](Store& c) { return c.erase(fingerprint); });
-          },
-          py::arg("key"))
-      .def(
-          "expire",
-          [](Cache& self, const At& now) { return self.with([&](Store& c) { return c.expire(instant_or_now(now)); }); },
-          py::arg("now") = py::none())
       .def("clear", [](Cache& self) { self.with([](Store& c) { c.clear(); }); })
       .def("stats", [](Cache& self) { return as_dict(self.with([](const Store& c) { return c.stats(); })); });
+  def_fast(cache, "get", "key, now=None", [](Cache& self, PyBytes key, At now) -> PyObject* {
+    const Fingerprint fingerprint = key_of(std::string_view(key.data(), key.size()));
+    const Instant at = self.time(now);
+    return self.with([&](Store& c) {
+      const py::object* value = c.get(fingerprint, at);
+      return Py_NewRef(value != nullptr ? value->ptr() : Py_None);
+    });
+  });
+  def_fast(cache, "put", "key, value, now=None", [](Cache& self, PyBytes key, PyBytes value, At now) {
+    const Fingerprint fingerprint = key_of(std::string_view(key.data(), key.size()));
+    const Instant at = self.time(now);
+    py::object kept = plain(value.get());
+    return self.with([&](Store& c) { return c.put(fingerprint, std::move(kept), value.size(), at); });
+  });
+  def_fast(cache, "erase", "key", [](Cache& self, PyBytes key) {
+    const Fingerprint fingerprint = key_of(std::string_view(key.data(), key.size()));
+    return self.with([&](Store& c) { return c.erase(fingerprint); });
+  });
+  def_fast(cache, "expire", "now=None",
+           [](Cache& self, At now) { return self.with([&](Store& c) { return c.expire(instant_or_now(now)); }); });
 }
 
 }  // namespace llmcore::bindings
