@@ -6,6 +6,7 @@ find_package(nlohmann_json CONFIG REQUIRED)  # reads tests/scenarios; never part
 set(LLMCORE_TEST_SOURCES
     backoff_test.cpp
     budget_test.cpp
+    burst_test.cpp
     config_test.cpp
     crc32c_test.cpp
     engine_limits_test.cpp
@@ -16,10 +17,12 @@ set(LLMCORE_TEST_SOURCES
     engine_test.cpp
     error_recovery_test.cpp
     fingerprint_test.cpp
+    hit_ratio_test.cpp
     io/clock_test.cpp
     io/journal_faults_test.cpp
     io/journal_kill_test.cpp
     io/journal_test.cpp
+    io/sharded_cache_test.cpp
     io/synchronized_test.cpp
     io/uuid7_test.cpp
     journal_format_test.cpp
@@ -33,6 +36,8 @@ set(LLMCORE_TEST_SOURCES
     rng_test.cpp
     scenario_test.cpp
     simulator_test.cpp
+    slot_store_test.cpp
+    slot_table_test.cpp
     token_tracker_rows_test.cpp
     token_tracker_test.cpp
     trace_test.cpp
@@ -55,6 +60,13 @@ llmcore_target(llmcore_tests)
 target_include_directories(llmcore_tests PRIVATE cpp/src)
 target_link_libraries(llmcore_tests PRIVATE llmcore_simulation llmcore_io nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main
                                             Threads::Threads)
+
+# An executable of its own: it counts what operator new gives out.
+add_executable(llmcore_memory_tests tests/cpp/memory_test.cpp)
+llmcore_target(llmcore_memory_tests)
+target_link_libraries(llmcore_memory_tests PRIVATE llmcore_io GTest::gtest_main Threads::Threads)
+add_test(NAME llmcore_memory_tests COMMAND llmcore_memory_tests --gtest_brief=1)
+
 set_source_files_properties(tests/cpp/scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
@@ -114,8 +126,8 @@ include(cmake/examples.cmake)
 file(GLOB_RECURSE llmcore_unlisted RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS cpp/include/*.hpp cpp/src/*.cpp tests/cpp/*.cpp
      tests/fuzz/*.cpp)
 list(FILTER llmcore_unlisted EXCLUDE REGEX "^tests/cpp/consumers/")
-foreach(target IN ITEMS llmcore_core llmcore_io llmcore_simulation llmcore_simulate llmcore_tests llmcore_examples llmcore_impure
-               ${llmcore_fuzz_targets})
+foreach(target IN ITEMS llmcore_core llmcore_io llmcore_simulation llmcore_simulate llmcore_tests llmcore_memory_tests
+               llmcore_examples llmcore_impure ${llmcore_fuzz_targets})
   foreach(property IN ITEMS SOURCES HEADER_SET)
     get_target_property(llmcore_listed ${target} ${property})
     list(TRANSFORM llmcore_listed REPLACE "^.*(tests/fuzz/replay_main.cpp).*$" "\\1")  # which a fuzzer leaves out

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "llmcore/hash.hpp"
 
@@ -37,20 +36,11 @@ bool same(const Fingerprint& a, const Fingerprint& b) noexcept {
           (word_of(a, 3) ^ word_of(b, 3))) == 0;
 }
 
-// Of all of the key: those that hosts make up themselves may share their first bytes.
-std::uint64_t hash_of(const Fingerprint& key) noexcept {
-  std::uint64_t hash = word_of(key, 0) * 0x9e3779b97f4a7c15U + word_of(key, 1) * 0xc2b2ae3d27d4eb4fU +
-                       word_of(key, 2) * 0x165667b19e3779f9U + word_of(key, 3) * 0xd6e8feb86659fd93U;
-  hash ^= hash >> 32U;
-  hash *= 0xd6e8feb86659fd93U;
-  return hash ^ (hash >> 32U);
-}
-
 constexpr std::uint32_t low_half(std::uint64_t hash) noexcept { return static_cast<std::uint32_t>(hash); }
 
 // Lists of slots: `Links Node::*` says which of a node's links are meant.
 template <class List, class Node, class Links, class Slot>
-void link(std::vector<Node>& nodes, List& list, Links Node::* links, Slot slot) noexcept {
+void link(SlotStore<Node>& nodes, List& list, Links Node::* links, Slot slot) noexcept {
   nodes[slot].*links = {list.newest, SlotTable::kNone};
   (list.newest == SlotTable::kNone ? list.oldest : (nodes[list.newest].*links).newer) = slot;
   list.newest = slot;
@@ -58,7 +48,7 @@ void link(std::vector<Node>& nodes, List& list, Links Node::* links, Slot slot) 
 }
 
 template <class List, class Node, class Links, class Slot>
-void unlink(std::vector<Node>& nodes, List& list, Links Node::* links, Slot slot) noexcept {
+void unlink(SlotStore<Node>& nodes, List& list, Links Node::* links, Slot slot) noexcept {
   const Links at = nodes[slot].*links;
   (at.older == SlotTable::kNone ? list.oldest : (nodes[at.older].*links).newer) = at.newer;
   (at.newer == SlotTable::kNone ? list.newest : (nodes[at.newer].*links).older) = at.older;
@@ -77,6 +67,28 @@ const char* ResponseCacheConfig::problem() const noexcept {
 std::int64_t ResponseCacheStats::hit_permille() const noexcept {
   const std::int64_t lookups = hits + misses;
   return lookups == 0 ? 0 : hits * 1000 / lookups;
+}
+
+ResponseCacheStats& ResponseCacheStats::operator+=(const ResponseCacheStats& other) noexcept {
+  hits += other.hits;
+  misses += other.misses;
+  insertions += other.insertions;
+  evictions += other.evictions;
+  expirations += other.expirations;
+  rejected += other.rejected;
+  entries += other.entries;
+  bytes += other.bytes;
+  ghosts += other.ghosts;
+  return *this;
+}
+
+// Keys that hosts make up themselves may share their first bytes.
+std::uint64_t ResponseCacheIndex::hash_of(const Fingerprint& key) noexcept {
+  std::uint64_t hash = word_of(key, 0) * 0x9e3779b97f4a7c15U + word_of(key, 1) * 0xc2b2ae3d27d4eb4fU +
+                       word_of(key, 2) * 0x165667b19e3779f9U + word_of(key, 3) * 0xd6e8feb86659fd93U;
+  hash ^= hash >> 32U;
+  hash *= 0xd6e8feb86659fd93U;
+  return hash ^ (hash >> 32U);
 }
 
 ResponseCacheIndex::ResponseCacheIndex(const ResponseCacheConfig& config) : config_(config) {
@@ -171,8 +183,8 @@ ResponseCacheIndex::Slot ResponseCacheIndex::admit(const Fingerprint& key, std::
 }
 
 void ResponseCacheIndex::reset() noexcept {
-  nodes_ = {};
-  ghosts_ = {};
+  nodes_.clear();
+  ghosts_.clear();
   slot_of_key_.clear();
   slot_of_ghost_.clear();
   free_ = free_ghost_ = kNone;
@@ -210,9 +222,8 @@ void ResponseCacheIndex::move_to_main(Slot slot) noexcept {
 ResponseCacheIndex::Slot ResponseCacheIndex::allocate(const Fingerprint& key, std::uint64_t hash) {
   Slot slot = free_;
   if (slot == kNone) {
-    grow(nodes_, most_slots());
     slot = static_cast<Slot>(nodes_.size());
-    nodes_.emplace_back();
+    nodes_.append();
   } else {
     free_ = nodes_[slot].queue.newer;
   }
@@ -281,9 +292,8 @@ void ResponseCacheIndex::remember(std::uint64_t hash) {
   if (most == 0) return;
   Slot slot = free_ghost_;
   if (slot == kNone) {
-    grow(ghosts_, static_cast<std::size_t>(most_ever));
     slot = static_cast<Slot>(ghosts_.size());
-    ghosts_.emplace_back();
+    ghosts_.append();
   } else {
     free_ghost_ = ghosts_[slot].queue.newer;
   }

@@ -5,7 +5,7 @@
 //
 // Calls that come in the order of their deadlines, as those of one timeout do, cost O(1) to push, pop, remove and
 // expire each; one whose deadline is out of that order, and one that is restored, costs O(log n). Everything else is
-// O(1). About 100 bytes for each of the most calls that ever waited at once.
+// O(1). About 130 bytes for each of the most calls that ever waited at once.
 #pragma once
 
 #include <array>

@@ -5,20 +5,20 @@
 // value seen once, a scan, never pushes out what is in use.
 //
 // Get, put and erase are O(1) amortised, expire() is O(1) for each entry it drops; expired entries are also dropped
-// when met. Memory of a full cache beside the values and the 32 bytes of each key: at most 100 bytes for each entry,
+// when met. Memory of a full cache beside the values and the 32 bytes of each key: at most 110 bytes for each entry,
 // the ghosts included. Ghosts are at most nine tenths of max_entries, and at most the entries there are when one is
 // added; each is known by 64 bits of its key's hash, so that one in 10^15 newcomers may be taken for it.
 //
 // Externally synchronised; io/sharded_cache.hpp is for many threads. Deterministic: no hash order decides anything.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
 #include "llmcore/fingerprint.hpp"
+#include "llmcore/slot_store.hpp"
 #include "llmcore/slot_table.hpp"
 #include "llmcore/types.hpp"
 
@@ -46,6 +46,8 @@ struct ResponseCacheStats {
 
   /// Hits in thousandths of all lookups, rounded down; 0 before the first.
   [[nodiscard]] std::int64_t hit_permille() const noexcept;
+  /// Figure by figure: two caches seen as one.
+  ResponseCacheStats& operator+=(const ResponseCacheStats& other) noexcept;
 };
 
 /// The part of a ResponseCache that does not depend on what it keeps: which keys are in, in which slots, and which
@@ -63,6 +65,9 @@ class ResponseCacheIndex {
   /// Folds every change ever made since construction or clear(), in order: equal for equal inputs. O(1).
   [[nodiscard]] std::uint64_t state_hash() const noexcept;
 
+  /// What keys are found by: all bits of the key in all bits of the hash.
+  [[nodiscard]] static std::uint64_t hash_of(const Fingerprint& key) noexcept;
+
  protected:
   using Slot = SlotTable::Slot;
   static constexpr Slot kNone = SlotTable::kNone;
@@ -78,17 +83,6 @@ class ResponseCacheIndex {
   [[nodiscard]] Slot admit(const Fingerprint& key, std::size_t value_bytes, Instant now);
   /// Forgets all keys and ghosts without releasing their slots one by one. Counters go on.
   void reset() noexcept;
-  /// How many slots there will be at most.
-  [[nodiscard]] std::size_t most_slots() const noexcept { return static_cast<std::size_t>(config_.max_entries); }
-
-  /// Makes room for one element more: twice as much as before, but no more than there will ever be. A full cache
-  /// wastes nothing.
-  template <class Element>
-  static void grow(std::vector<Element>& elements, std::size_t most) {
-    if (elements.size() < elements.capacity()) return;
-    constexpr std::size_t kFewest = 16;
-    elements.reserve(std::max(elements.size() + 1, std::min(most, std::max(kFewest, 2 * elements.size()))));
-  }
 
  private:
   enum class Place : std::uint8_t { small, main };
@@ -137,8 +131,8 @@ class ResponseCacheIndex {
 
   ResponseCacheConfig config_;
   ResponseCacheStats stats_;  // `entries`, `bytes` and `ghosts` are those of the lists
-  std::vector<Node> nodes_;
-  std::vector<Ghost> ghosts_;
+  SlotStore<Node> nodes_;
+  SlotStore<Ghost> ghosts_;
   SlotTable slot_of_key_;
   SlotTable slot_of_ghost_;
   Slot free_ = kNone;
@@ -171,10 +165,7 @@ class ResponseCache final : public ResponseCacheIndex {
   bool put(const Fingerprint& key, Value value, std::size_t value_bytes, Instant now) {
     const Slot slot = admit(key, value_bytes, now);
     if (slot == kNone) return false;
-    if (slot == values_.size()) {
-      grow(values_, most_slots());
-      values_.emplace_back();
-    }
+    if (slot == values_.size()) values_.append();
     values_[slot] = std::move(value);
     return true;
   }
@@ -182,11 +173,8 @@ class ResponseCache final : public ResponseCacheIndex {
   /// Forgets everything but the counters.
   void clear() noexcept {
     reset();
-    if (bin_ == nullptr) {
-      values_ = {};
-    } else {
-      *bin_ = std::exchange(values_, {});
-    }
+    for (std::size_t slot = 0; bin_ != nullptr && slot < values_.size(); ++slot) release(static_cast<Slot>(slot));
+    values_.clear();
   }
 
   /// From now on whatever leaves the cache goes to the end of `bin` (nullptr: it is destroyed on the spot). For an owner
@@ -199,7 +187,7 @@ class ResponseCache final : public ResponseCacheIndex {
     if (bin_ != nullptr) bin_->push_back(std::move(gone));
   }
 
-  std::vector<Value> values_;  // by slot; empty where a slot is free
+  SlotStore<Value> values_;  // by slot; empty where a slot is free
   std::vector<Value>* bin_ = nullptr;
 };
 
