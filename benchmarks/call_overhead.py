@@ -14,8 +14,9 @@ import os
 import statistics
 import subprocess
 import sys
-import venv
 from pathlib import Path
+
+from environment import peers_python
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "py"))
@@ -23,19 +24,6 @@ from support.server import ServerProcess  # noqa: E402 - the tests' server, on t
 
 PEERS = {"liter-llm": "liter-llm>=2", "litellm": "litellm>=1.50"}
 OWN = ("raw-socket", "pyreqwest", "llmcore", "openai")
-
-
-def peers_python(names: list[str]) -> str:
-    """The interpreter of an environment that has these peers."""
-    folder = HERE / ".venv-peers"
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-    marker = folder / ("-".join(sorted(names)) + ".installed")
-    if not marker.exists():
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *(PEERS[name] for name in names)], check=True)
-        marker.touch()
-    return str(python)
 
 
 def measure(python: str, name: str, mode: str, count: int, base_url: str, threads: bool = False) -> dict[str, float]:
@@ -69,7 +57,10 @@ def main() -> None:
     parser.add_argument("--peers", default="liter-llm", help="comma-separated: liter-llm, litellm; empty for none")
     options = parser.parse_args()
     names = [name for name in options.peers.split(",") if name]
-    peers = peers_python(names) if names else sys.executable
+    peers, absent = peers_python(PEERS[name] for name in names) if names else (sys.executable, set[str]())
+    for name in [name for name in names if PEERS[name] in absent]:
+        print(f"{name} could not be installed, and is left out")
+        names.remove(name)
     rounds, scale = (1, 10) if options.quick else (3, 1)
 
     plan: list[tuple[str, str, str, int, bool]] = []

@@ -3,6 +3,7 @@
 find_package(benchmark CONFIG REQUIRED)
 
 set(LLMCORE_BENCHMARK_SOURCES
+    burst_bench.cpp
     engine_bench.cpp
     journal_bench.cpp
     rate_limiter_bench.cpp

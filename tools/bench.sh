@@ -9,5 +9,6 @@ environment="build/py$(python_version "$python")/env"
 step "wheel" build_wheel "$python"
 step "environment with the wheel" install_wheel "$python" "$environment" dev
 step "the C++ components" build/bench/llmcore_benchmarks --benchmark_out=build/bench/cpp.json --benchmark_out_format=json
+step "each component beside its peers" "$environment/bin/python" benchmarks/peers.py --json build/bench/peers.json --chart build/bench/peers.svg
 step "what a call costs the client" "$environment/bin/python" benchmarks/call_overhead.py
 step "llmcore batch as a whole" "$environment/bin/python" benchmarks/batch_rate.py

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "llmcore/io/sharded_cache.hpp"
 #include "llmcore/response_cache.hpp"
 
 namespace llmcore {
@@ -67,6 +68,24 @@ void put_with_eviction(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(put_with_eviction)->Name("cache/put with eviction, 10000 entries");
+
+// One cache for all threads, which ask for the same keys, each in another order.
+void sharded_hit(benchmark::State& state) {
+  static const auto known = keys(kEntries);
+  static const auto cache = [] {
+    auto made = std::make_unique<io::ShardedCache<Value>>(config(2 * kEntries));
+    const Value value = std::make_shared<const std::string>(2000, 'x');
+    for (const Fingerprint& key : known) made->put(key, value, value->size(), 0);
+    return made;
+  }();
+  auto at = static_cast<std::size_t>(state.thread_index()) * 2503;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(cache->get(known[at], 1));
+    at = (at + 7919) % kEntries;
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(sharded_hit)->Name("sharded cache/hit")->Threads(1)->Threads(4)->UseRealTime();
 
 }  // namespace
 }  // namespace llmcore
