@@ -59,6 +59,7 @@ struct JournalWriter::State {
   void drop_oldest(std::size_t bytes);
   JournalError write_out();
   void give_up_segment(const FileError& error, bool full);
+  void remove_unacknowledged();
   JournalError commit(Lock& hold, std::uint64_t target);
   void forget(std::uint64_t number);
 
@@ -267,6 +268,16 @@ void JournalWriter::State::give_up_segment(const FileError& error, bool full) {
   file.reset();
 }
 
+/// After a sync that failed, nobody was told that anything behind durable_seq is there, and nobody will be: segments of
+/// nothing else leave, or readers would meet them without those before, which the disk may not have.
+void JournalWriter::State::remove_unacknowledged() {
+  unsynced.clear();
+  while (!older.empty() && older.back().first_seq > durable_seq) {
+    static_cast<void>(files.remove(segment_path(config.directory, older.back().number)));
+    older.pop_back();
+  }
+}
+
 FileError JournalWriter::State::bring_to_disk(const std::vector<Unsynced>& segments, bool directory) const {
   for (const Unsynced& segment : segments) {
     if (segment.file != nullptr) {
@@ -307,6 +318,7 @@ JournalError JournalWriter::State::commit(Lock& hold, std::uint64_t target) {
       if (refused) {
         give_up_segment(refused, false);
         error = last_error;
+        if (config.ack == Ack::disk) remove_unacknowledged();
       } else {
         durable_seq = std::max(durable_seq, reached);
       }
