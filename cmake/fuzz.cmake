@@ -18,6 +18,7 @@ endfunction()
 llmcore_fuzz_target(config llmcore_simulation)
 llmcore_fuzz_target(engine llmcore_simulation)
 llmcore_fuzz_target(fingerprint llmcore_core)
+llmcore_fuzz_target(journal llmcore_core)
 llmcore_fuzz_target(offline llmcore_core nlohmann_json::nlohmann_json)
 
 get_property(llmcore_fuzz_targets GLOBAL PROPERTY LLMCORE_FUZZ_TARGETS)

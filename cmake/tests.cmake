@@ -27,6 +27,7 @@ set(LLMCORE_TEST_SOURCES
     io/uuid7_test.cpp
     journal_format_test.cpp
     latency_sketch_test.cpp
+    laws_test.cpp
     money_test.cpp
     offline_test.cpp
     outcome_test.cpp
@@ -70,6 +71,14 @@ add_test(NAME llmcore_memory_tests COMMAND llmcore_memory_tests --gtest_brief=1)
 set_source_files_properties(tests/cpp/scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
+
+# What has threads in it, alone: that much of the thread sanitizer every run of the tests can afford (tools/threads.sh).
+set(LLMCORE_THREAD_TEST_SOURCES ${LLMCORE_TEST_SOURCES})
+list(FILTER LLMCORE_THREAD_TEST_SOURCES INCLUDE REGEX "/io/")
+add_executable(llmcore_thread_tests EXCLUDE_FROM_ALL ${LLMCORE_THREAD_TEST_SOURCES})
+llmcore_target(llmcore_thread_tests)
+target_include_directories(llmcore_thread_tests PRIVATE cpp/src)
+target_link_libraries(llmcore_thread_tests PRIVATE llmcore_io GTest::gmock GTest::gtest_main Threads::Threads)
 
 if(LLMCORE_SANITIZE)
   # A sanitized process takes longer to start than most tests to run: four processes instead of one for each test.

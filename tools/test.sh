@@ -6,6 +6,7 @@ tools/bootstrap.sh test
 tools/lint.sh
 tools/cpp.sh dev
 tools/cpp.sh asan
+tools/threads.sh
 
 summaries=()
 # run_pytest PYTHON EXTRAS arguments...: the Python tests against the wheel as a user installs it.
