@@ -4,8 +4,9 @@ import os
 
 from hypothesis import settings
 
-# No deadline: how long one example takes says more about a busy machine than about the code. The same examples every time, so that
-# a failure is of the change that shows it; HYPOTHESIS_PROFILE=thorough looks further, at others each time, and remembers failures.
+# No deadline: how long one example takes says more about a busy machine than about the code. The same examples every
+# time, so that a failure is of the change that shows it; HYPOTHESIS_PROFILE=thorough looks further, elsewhere each
+# time.
 settings.register_profile("llmcore", deadline=None, print_blob=True, derandomize=True, database=None)
 settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=3_000, stateful_step_count=100)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "llmcore"))
