@@ -16,7 +16,7 @@ __all__ = ["TokenEstimate", "TokenEstimator"]
 #: What a picture or a sound clip in a prompt is taken to cost: a 1024 x 1024 image at high detail is 765 tokens at
 #: OpenAI.
 _TOKENS_PER_MEDIUM = 1_000
-_MEDIA = frozenset({"image_url", "input_audio", "file", "input_image", "input_file", "image"})
+_MEDIA = frozenset({"image_url", "input_audio", "file", "input_image", "input_file", "image", "document"})
 
 
 class TokenEstimate(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +52,8 @@ class TokenEstimator:
 def _text_length(value: Any) -> int:
     if isinstance(value, str):
         return len(value)
+    if isinstance(value, bytes | bytearray | memoryview):  # which goes out as base64
+        return (memoryview(value).nbytes + 2) // 3 * 4
     if isinstance(value, dict):
         return sum(_text_length(part) for part in value.values())
     return 0

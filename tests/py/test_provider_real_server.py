@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llmcore import LLMClient, LLMContextLengthError, Settings
 from llmcore._core import Outcome
 from llmcore.providers.anthropic import AnthropicProvider
 from llmcore.providers.http import HttpProvider
@@ -90,6 +91,22 @@ def test_a_stream_is_the_answer_in_one_piece(url: str) -> None:
         assert broken.outcome is Outcome.CONNECTION
         assert broken.partial is not None
         assert broken.partial.usage.output_tokens > 0
+
+
+def test_clients_reach_it_by_every_name(url: str) -> None:
+    reached = {
+        name: {"api_key": "key-0123", "base_url": f"{url}/v1"} for name in ("openai", "anthropic", "llama", "groq")
+    }
+    with LLMClient("llama", "tiny", settings=Settings(providers=reached, ledger={"url": "none"})) as client:
+        for name in ("openai", "openai-responses", "anthropic", "llama", "groq"):
+            other = LLMClient(name, "tiny", runtime=client.runtime)
+            answer = other.complete([{"role": "user", "content": "Say something."}], temperature=0.0, max_tokens=8)
+            assert (answer.provider, answer.attempts) == (name, 1)
+            assert answer.content
+            assert 0 < answer.output_tokens <= 8
+            assert (answer.cost is not None and answer.cost.nano_usd == 0) is (name == "llama"), "others have no price"
+            with pytest.raises(LLMContextLengthError):
+                other.complete([{"role": "user", "content": "word " * 2000}])
 
 
 def test_a_prompt_that_is_too_long_is_told_so(url: str) -> None:

@@ -1,6 +1,7 @@
 """What every provider says of a request that it cannot send: a typed error that names what, and never a word of it."""
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from llmcore._core import Outcome
 from llmcore.config import Settings
 from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
+from llmcore.estimate import TokenEstimator
 from llmcore.hosts import HOSTS
 from llmcore.providers.anthropic import AnthropicProvider
 from llmcore.providers.azure import AzureOpenAIProvider
@@ -211,6 +213,15 @@ def test_bytes_of_no_known_kind_are_refused(part: dict[str, Any], said: str) -> 
         body_of("openai", messages=[{"role": "user", "content": "x"}, {"role": "user", "content": ["x", part]}])
     assert said in caught.value.message
     assert 'messages[1]["content"][1]' in caught.value.message
+
+
+def test_a_picture_is_estimated_alike_in_bytes_and_in_text() -> None:
+    estimates = []
+    for url in (PNG * 1000, "data:image/png;base64," + b64encode(PNG * 1000).decode()):
+        request = asking(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}])
+        estimates.append(TokenEstimator().prompt(request, len(PROVIDERS["openai"].encode(request).body)))
+    assert abs(estimates[0].upper - estimates[1].upper) < 20
+    assert estimates[0].upper < 3000
 
 
 def test_a_picture_reaches_every_api_in_its_own_form() -> None:
