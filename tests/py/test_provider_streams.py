@@ -101,6 +101,19 @@ def test_an_event_that_is_too_long_ends_the_stream(monkeypatch: pytest.MonkeyPat
         assert "longer than 1000 bytes" in said.message
 
 
+def test_a_stream_that_goes_on_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmcore.providers.stream.LONGEST_STREAM", 1000)
+    decoder = OpenAIProvider("key-0123").stream_decoder()
+    event = b'data: {"choices":[{"delta":{"content":"and on "}}]}\n\n'
+    texts = [chunk.text for _ in range(100) for chunk in decoder.feed(event)]
+    said = decoder.finish()
+    assert len(texts) == 1000 // len(event)
+    assert isinstance(said, Failure)
+    assert "longer than 1000 bytes" in said.message
+    assert said.partial is not None
+    assert said.partial.content == "".join(texts)
+
+
 def test_a_stream_says_when_it_has_ended() -> None:
     decoder = OpenAIProvider("key-0123").stream_decoder()
     decoder.feed(b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n')

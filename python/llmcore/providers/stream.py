@@ -21,6 +21,8 @@ __all__ = ["DecodedStream", "EventSplitter", "LineSplitter", "StreamDecoder", "W
 
 #: An event, or an answer in one piece, that is longer is refused before it is taken into memory as a whole.
 LONGEST_EVENT: Final = 64 << 20
+#: All of a stream's bytes. What goes on for longer has gone wrong.
+LONGEST_STREAM: Final = 256 << 20
 NO_HEADERS: Final[Mapping[str, str]] = {}
 _estimator = TokenEstimator()
 
@@ -202,12 +204,15 @@ class DecodedStream(StreamDecoder):
         """What these bytes complete."""
         if not self._decided:
             data = self._decide(data)
+        self._size += len(data)
         if self._whole is not None:
-            self._size += len(data)
             if self._size <= LONGEST_EVENT:
                 self._whole.append(data)
             return []
         if self._over():
+            return []
+        if self._size > LONGEST_STREAM:
+            self._break(Failure(Outcome.SERVER_ERROR, f"the stream is longer than {LONGEST_STREAM} bytes", status=200))
             return []
         chunks = []
         for name, event in self._events.feed(data):
@@ -217,7 +222,8 @@ class DecodedStream(StreamDecoder):
             if self._over():
                 return chunks
         if self._events.overflowed:
-            self._break(Failure(Outcome.SERVER_ERROR, f"an event of the stream is longer than {LONGEST_EVENT} bytes"))
+            told = f"an event of the stream is longer than {LONGEST_EVENT} bytes"
+            self._break(Failure(Outcome.SERVER_ERROR, told, status=200))
         return chunks
 
     def finish(self) -> Reply | Failure:
