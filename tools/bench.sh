@@ -11,4 +11,5 @@ step "environment with the wheel" install_wheel "$python" "$environment" dev
 step "the C++ components" build/bench/llmcore_benchmarks --benchmark_out=build/bench/cpp.json --benchmark_out_format=json
 step "each component beside its peers" "$environment/bin/python" benchmarks/peers.py --json build/bench/peers.json --chart build/bench/peers.svg
 step "what a call costs the client" "$environment/bin/python" benchmarks/call_overhead.py
+step "what a chunk of a stream costs" "$environment/bin/python" benchmarks/stream_chunks.py
 step "llmcore batch as a whole" "$environment/bin/python" benchmarks/batch_rate.py
