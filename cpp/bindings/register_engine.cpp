@@ -46,6 +46,19 @@ void handle(Machine& machine, const Input& input, Now now) {
   machine.with([&](Engine& engine) { engine.handle(input, now); });
 }
 
+AttemptRecord attempt_of(const py::tuple& state) {
+  if (state.size() != 12) throw py::value_error("an AttemptRecord has 12 fields");
+  const auto outcome = state[6].cast<std::int64_t>();
+  if (outcome < 0 || outcome >= static_cast<std::int64_t>(kOutcomeCount)) {
+    throw py::value_error("an AttemptRecord has no outcome " + std::to_string(outcome));
+  }
+  return AttemptRecord{
+      state[0].cast<CallId>(),        state[1].cast<AttemptId>(),  state[2].cast<std::uint32_t>(),
+      state[3].cast<std::uint32_t>(), state[4].cast<Text>().value, state[5].cast<Text>().value,
+      static_cast<Outcome>(outcome),  state[7].cast<Usage>(),      state[8].cast<std::optional<NanoUsd>>(),
+      state[9].cast<WallTime>(),      state[10].cast<Duration>(),  state[11].cast<Duration>()};
+}
+
 PyObject* as_python(Action&& action) {
   if (auto* sent = std::get_if<Send>(&action)) return wrap(std::move(*sent));
   if (auto* aborted = std::get_if<Abort>(&action)) return wrap(std::move(*aborted));
@@ -241,6 +254,13 @@ void register_engine(py::module_& m) {
   record.def_readonly("usage", &AttemptRecord::usage).def_property_readonly("outcome", [](const AttemptRecord& r) {
     return member_of<Outcome, kOutcomeCount>(r.outcome);
   });
+  // Every field in order, the usage as it is: a ledger writes attempts down and reads them back.
+  record.def(py::pickle(
+      [](const AttemptRecord& r) {
+        return py::make_tuple(r.call, r.attempt, r.number, r.target, r.provider, r.model, static_cast<int>(r.outcome),
+                              r.usage, r.cost, r.started, r.latency, r.retry_after);
+      },
+      &attempt_of));
 
   py::class_<Finish> finish(m, "Finish");
   def_fast_field<&Finish::call>(finish, "call");

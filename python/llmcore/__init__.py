@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from llmcore.errors import QueueTimeoutError as QueueTimeoutError
     from llmcore.errors import ReplayError as ReplayError
     from llmcore.errors import UnknownModelError as UnknownModelError
+    from llmcore.ledger.costs import CostTracker as CostTracker
+    from llmcore.ledger.costs import LLMUsageRecord as LLMUsageRecord
+    from llmcore.ledger.logger import LLMLogger as LLMLogger
+    from llmcore.ledger.logger import log_rag_query as log_rag_query
     from llmcore.ledger.tracker import UsageTracker as UsageTracker
     from llmcore.prepare import CostEstimate as CostEstimate
     from llmcore.pricing import CostCalculator as CostCalculator
@@ -86,6 +90,7 @@ if TYPE_CHECKING:
     from llmcore.types import Money as Money
     from llmcore.types import Reply as Reply
     from llmcore.types import Sink as Sink
+    from llmcore.types import Texts as Texts
     from llmcore.types import ToolCall as ToolCall
     from llmcore.types import ToolCallDelta as ToolCallDelta
 
@@ -157,6 +162,11 @@ _HOME = {
     "ToolCall": "types",
     "ToolCallDelta": "types",
     "UnknownModelError": "errors",
+    "Texts": "types",
+    "log_rag_query": "ledger.logger",
+    "LLMLogger": "ledger.logger",
+    "LLMUsageRecord": "ledger.costs",
+    "CostTracker": "ledger.costs",
     "Usage": "_core",
     "UsageTracker": "ledger.tracker",
     "__version__": "_core",
@@ -178,6 +188,7 @@ __all__ = [
     "Citation",
     "CostCalculator",
     "CostEstimate",
+    "CostTracker",
     "EmbeddingReply",
     "EmbeddingRequest",
     "Engine",
@@ -200,12 +211,14 @@ __all__ = [
     "LLMConnectionError",
     "LLMContextLengthError",
     "LLMError",
+    "LLMLogger",
     "LLMProvider",
     "LLMRateLimitError",
     "LLMRequest",
     "LLMResponse",
     "LLMServerError",
     "LLMTimeoutError",
+    "LLMUsageRecord",
     "LLMValidationError",
     "LedgerError",
     "LocalLlamaProvider",
@@ -229,6 +242,7 @@ __all__ = [
     "Settings",
     "Sink",
     "StreamDecoder",
+    "Texts",
     "TokenTracker",
     "ToolCall",
     "ToolCallDelta",
@@ -238,6 +252,7 @@ __all__ = [
     "__version__",
     "context",
     "create_provider",
+    "log_rag_query",
     "register_provider",
 ]
 

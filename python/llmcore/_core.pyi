@@ -878,6 +878,10 @@ class AttemptRecord:
     def latency(self) -> int: ...
     @property
     def retry_after(self) -> int: ...
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Every field in order: call, attempt, number, target, provider, model, outcome, usage, cost, started, latency,
+        retry_after."""
+    def __setstate__(self, state: tuple[Any, ...]) -> None: ...
 
 @final
 class Finish:
@@ -1010,6 +1014,7 @@ class RecordKind(IntEnum):
     OPEN = 1
     CLOSE = 2
     CHECKPOINT = 3
+    NOTE = 4
     CONFIG = 64
     INPUT = 65
     REQUEST_BODY = 66

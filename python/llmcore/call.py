@@ -53,5 +53,8 @@ class Call(msgspec.Struct):
     failure: Failure | None = None
     body: bytes = b""
     price_source: str | None = None
-    #: the ledger has it
+    #: nano-USD that its attempt can cost at the most; None: at an unknown price
+    reserved: int | None = None
+    #: the ledger knows that it was sent; that it is over
+    begun: bool = False
     recorded: bool = False

@@ -189,21 +189,34 @@ class PriceSettings(PriceRates):
         return self
 
 
+ContentPolicy = Literal["full", "hash", "none"]
+
+
 class LedgerSettings(_Section):
     """Where calls are recorded: None is the default place, "none" nowhere. A password is neither shown nor pickled."""
 
     url: values.DatabaseUrl = None
+    spool_dir: str | None = None
+    ack: Literal["memory", "os", "disk"] = "os"
+    on_full: Literal["drop", "block", "fail"] = "drop"
 
     @field_serializer("url")
     def _dumped(self, url: str | None) -> str | None:
         return values.without_password(url)
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
-        yield "url", values.without_password(self.url)
+        for name, value in super().__repr_args__():
+            yield name or "", values.without_password(self.url) if name == "url" else value
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        return {**state, "__dict__": {"url": values.without_password(self.url)}}
+        return {**state, "__dict__": {**state["__dict__"], "url": values.without_password(self.url)}}
+
+
+class ContentSettings(_Section):
+    """How much of what is said in calls the ledger keeps: for all calls, or by call type, where "*" is every other."""
+
+    policy: ContentPolicy | dict[str, ContentPolicy] = "full"
 
 
 class DefaultSettings(_Section):
@@ -251,6 +264,7 @@ class Settings(BaseSettings):
     budgets: tuple[BudgetSettings, ...] = ()
     prices: dict[str, PriceSettings] = {}
     ledger: LedgerSettings = LedgerSettings()
+    content: ContentSettings = ContentSettings()
     defaults: DefaultSettings = DefaultSettings()
     seed: Annotated[int, values.whole(0, 2**64 - 1, "the seed of every random choice")] | None = None
 

@@ -35,6 +35,7 @@ from llmcore.types import (
     Reply,
     Sink,
     Source,
+    Texts,
 )
 
 if TYPE_CHECKING:
@@ -115,6 +116,9 @@ def call_flow(
                 continue
             action = mailbox.popleft()
             if type(action) is Send:
+                call.reserved = action.worst_case
+                if not call.begun and not call.providers[action.target].local:
+                    _begin(runtime, call, action)
                 yield from _attempt(runtime, call, action)
             elif type(action) is AttemptRecord:
                 call.attempts.append(action)
@@ -126,6 +130,31 @@ def call_flow(
         if not finished:
             runtime.cancel(call)
             _record_unfinished(runtime, call)
+
+
+def _begin(runtime: Host, call: Call, send: Send) -> None:
+    """Writes a call down before anything of it leaves the process.
+
+    :raises LedgerError: the ledger was asked to let no call go that it cannot write down
+    """
+    request = call.requests[send.target]
+    record = CallRecord(
+        call.id,
+        call.call_type,
+        LLMCallStatusEnum.PENDING,
+        Outcome.OK,
+        Source.NONE,
+        call.providers[send.target].name,
+        request.model,
+        call.context,
+    )
+    record.created_at = call.created_at
+    record.tenant = call.tenant
+    record.reserved = call.reserved
+    record.temperature = request.temperature
+    record.max_tokens = request.max_tokens
+    runtime.sink.begin(record)
+    call.begun = True
 
 
 def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpResponse | TransportError | None, None]:
@@ -296,13 +325,15 @@ def _record(
         request.max_tokens,
     )
     record.tenant = call.tenant
+    record.reserved = call.reserved
     record.reported_cost = None if reply is None else reply.reported_cost
     record.created_at = call.created_at
     record.completed_at = call.created_at + record.latency
     if call.attempts:
         record.started_at = call.attempts[0].started
     record.request_id = reply.request_id if reply is not None else (error.request_id if error is not None else None)
-    runtime.sink.record(record)
+    said = Texts(request.messages) if reply is None else Texts(request.messages, reply.content, reply.tool_calls)
+    runtime.sink.record(record, said)
     call.recorded = True
     if call.observers.on_record is not None:
         tell(call.observers.on_record, record)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from llmcore.config import PriceRates, PriceSettings, Settings
 
-__all__ = ["Catalogue", "CostCalculator"]
+__all__ = ["Catalogue", "CostCalculator", "catalogue"]
 
 _INPUT = {"family": "tokens", "direction": "input"}
 _OUTPUT = {"family": "tokens", "direction": "output"}
@@ -164,6 +164,12 @@ class Catalogue:
                 if (own := self._own.get(key)) is not None:
                     return own
         return None
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The process's own, configured by environment and file: for calls that no runtime makes."""
+    return Catalogue()
 
 
 class CostCalculator:

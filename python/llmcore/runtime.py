@@ -27,14 +27,15 @@ from llmcore.estimate import TokenEstimator
 from llmcore.flow import tell
 from llmcore.parking import Parking
 from llmcore.transport import Transport, create_transport
-from llmcore.types import CallRecord, Failure, Sink, Usage
+from llmcore.types import CallRecord, Failure, Sink, Texts, Usage
 
 if TYPE_CHECKING:
     from llmcore.config import Settings
+    from llmcore.ledger.tracker import UsageTracker
     from llmcore.pricing import Catalogue
     from llmcore.providers.base import LLMProvider
 
-__all__ = ["NoLedger", "Recorder", "Runtime"]
+__all__ = ["NoLedger", "Recorder", "Runtime", "ledger_of"]
 
 _NO_USAGE = Usage()
 #: How often, and after how many seconds each, close() looks whether the threads and tasks of cancelled calls have
@@ -46,8 +47,11 @@ _BETWEEN_LOOKS = 0.001
 class NoLedger:
     """A sink that remembers nothing."""
 
-    def record(self, call: CallRecord) -> None:
+    def begin(self, call: CallRecord) -> None:
         """Forgets `call`."""
+
+    def record(self, call: CallRecord, texts: Texts | None = None) -> None:
+        """Forgets `call` and what was said in it."""
 
     def flush(self, timeout: float | None = None) -> bool:
         """There is nothing to wait for."""
@@ -97,7 +101,7 @@ class Runtime:
         self.estimator = TokenEstimator()
         self._config = self.settings.engine_config()
         self._owns_sink = tracker is None
-        self.sink: Sink = tracker if tracker is not None else _ledger_of(self.settings)
+        self.sink: Sink = tracker if tracker is not None else ledger_of(self.settings) or NoLedger()
         self._alert_observers: weakref.WeakKeyDictionary[object, Callable[[AlertRecord], None]]
         self._alert_observers = weakref.WeakKeyDictionary()
         self._recorder = recorder
@@ -125,7 +129,7 @@ class Runtime:
                 from llmcore.config import Settings
 
                 settings = Settings()
-                cls._default = cls(settings, tracker=_ledger_of(settings, shared=True))
+                cls._default = cls(settings, tracker=ledger_of(settings, shared=True) or NoLedger())
             return cls._default
 
     # --- what calls are made of
@@ -350,12 +354,23 @@ class Runtime:
         return cancelled
 
 
-def _ledger_of(settings: "Settings", *, shared: bool = False) -> Sink:
-    if settings.ledger.url == "none":
-        return NoLedger()
+def ledger_of(settings: "Settings", *, shared: bool = False) -> "UsageTracker | None":
+    """The ledger that settings want; None if they want none. It is not opened yet.
+
+    :param shared: the process's own
+    """
+    ledger = settings.ledger
+    if ledger.url == "none":
+        return None
     from llmcore.ledger.tracker import UsageTracker
 
-    return UsageTracker.default(settings.ledger.url) if shared else UsageTracker(settings.ledger.url)
+    options: dict[str, Any] = {
+        "spool_dir": ledger.spool_dir,
+        "ack": ledger.ack,
+        "on_full": ledger.on_full,
+        "content": settings.content.policy,
+    }
+    return UsageTracker.default(ledger.url, **options) if shared else UsageTracker(ledger.url, **options)
 
 
 _live: "weakref.WeakSet[Runtime]" = weakref.WeakSet()

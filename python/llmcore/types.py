@@ -42,6 +42,7 @@ __all__ = [
     "Reply",
     "Sink",
     "Source",
+    "Texts",
     "ToolCall",
     "ToolCallDelta",
     "Usage",
@@ -401,9 +402,9 @@ class LLMResponse:
         )
 
 
-class CallRecord(msgspec.Struct, gc=False):
-    """One finished call as it goes to the ledger. Made by the driver from the engine's Finish; nothing here is
-    decided later.
+class CallRecord(msgspec.Struct, array_like=True, gc=False):
+    """One call as it goes to the ledger: begun (pending) or finished. Made by the driver from what the engine says;
+    nothing here is decided later. Fields are appended, never moved: a spool of an older version must stay readable.
     """
 
     id: str
@@ -447,10 +448,27 @@ class CallRecord(msgspec.Struct, gc=False):
     reported_cost: int | None = None
 
 
-class Sink(Protocol):
-    """Where finished calls go: a ledger, a list in a test. ``record`` never blocks for long and never raises."""
+class Texts(msgspec.Struct):
+    """What is said in a call. It goes to the ledger beside the figures and nowhere else."""
 
-    def record(self, call: CallRecord) -> None:
+    messages: list[Message] | None = None
+    response: str | None = None
+    tool_calls: list[ToolCall] = []
+
+    def __repr__(self) -> str:
+        return f"Texts({len(self.messages or ())} messages)"
+
+
+class Sink(Protocol):
+    """Where calls go: a ledger, a list in a test. ``record`` never blocks for long and never raises."""
+
+    def begin(self, call: CallRecord) -> None:
+        """Takes note of a call that is about to be sent: status pending, and what it can cost at the most.
+
+        :raises LedgerError: it was asked to fail rather than to send what it cannot write down
+        """
+
+    def record(self, call: CallRecord, texts: Texts | None = None) -> None:
         """Takes one finished call on."""
 
     def flush(self, timeout: float | None = None) -> bool:

@@ -1,8 +1,13 @@
 """Settings for every Python test."""
 
 import os
+import tempfile
 
 from hypothesis import settings
+
+# Spools of ledgers that have no folder of their own must not end up in the home of whoever runs the tests.
+_state = tempfile.TemporaryDirectory(prefix="llmcore-state-")
+os.environ["XDG_STATE_HOME"] = _state.name
 
 # No deadline: how long one example takes says more about a busy machine than about the code. The same examples every
 # time, so that a failure is of the change that shows it; HYPOTHESIS_PROFILE=thorough looks further, elsewhere each

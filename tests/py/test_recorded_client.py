@@ -19,7 +19,7 @@ import pytest
 from genai_prices import extract_usage
 
 from llmcore import AsyncLLMClient, LLMClient, LLMResponse, Runtime, Settings
-from llmcore.types import CallRecord
+from llmcore.types import CallRecord, Texts
 from support.server import Answer, Request, ScriptedServer
 
 FOLDER = os.environ.get("LLMCORE_RECORDED", "")
@@ -54,7 +54,10 @@ class Rows:
     def __init__(self) -> None:
         self.records: list[CallRecord] = []
 
-    def record(self, call: CallRecord) -> None:
+    def begin(self, call: CallRecord) -> None:
+        """Of no interest here."""
+
+    def record(self, call: CallRecord, texts: Texts | None = None) -> None:
         self.records.append(call)
 
     def flush(self, timeout: float | None = None) -> bool:

@@ -25,7 +25,7 @@ from llmcore.prepare import most_output
 from llmcore.providers.offline import OfflineProvider
 from llmcore.runtime import NoLedger, Runtime
 from llmcore.transport import Transport
-from llmcore.types import CallRecord, HttpRequest, HttpResponse, LLMRequest, LLMResponse, Money, Outcome, Usage
+from llmcore.types import CallRecord, HttpRequest, HttpResponse, LLMRequest, LLMResponse, Money, Outcome, Texts, Usage
 from support.scripted import (
     ListSink,
     ScriptedProvider,
@@ -334,14 +334,17 @@ async def test_aclose_cancels_tasks_too() -> None:
 class StrictSink(ListSink):
     """Refuses what comes after its end."""
 
-    def record(self, call: CallRecord) -> None:
+    def begin(self, call: CallRecord) -> None:
+        """Of no interest here."""
+
+    def record(self, call: CallRecord, texts: Texts | None = None) -> None:
         assert not self.closed, "a row came after the ledger was closed"
         super().record(call)
 
 
 def test_a_runtime_that_owns_its_ledger_closes_it_after_the_last_row(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = StrictSink()
-    monkeypatch.setattr("llmcore.runtime._ledger_of", lambda settings: sink)
+    monkeypatch.setattr("llmcore.runtime.ledger_of", lambda settings: sink)
     transport = ScriptedTransport()
     runtime = Runtime(settings_of(), transport=transport, clock=ManualClock())
     runtime.adopt(ScriptedProvider("p1"))
@@ -369,7 +372,7 @@ async def test_an_async_runtime_that_owns_its_ledger_closes_it_after_the_last_ro
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sink = StrictSink()
-    monkeypatch.setattr("llmcore.runtime._ledger_of", lambda settings: sink)
+    monkeypatch.setattr("llmcore.runtime.ledger_of", lambda settings: sink)
     runtime = Runtime(settings_of(), transport=ScriptedTransport(), clock=ManualClock())
     runtime.adopt(ScriptedProvider("p1"))
     client = AsyncLLMClient("p1", "m1", runtime=runtime)

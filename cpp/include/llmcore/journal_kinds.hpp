@@ -19,6 +19,7 @@ namespace llmcore {
   X(open, 1)                    \
   X(close, 2)                   \
   X(checkpoint, 3)              \
+  X(note, 4)                    \
   X(config, 64)                 \
   X(input, 65)                  \
   X(request_body, 66)           \

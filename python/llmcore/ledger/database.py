@@ -115,6 +115,11 @@ class Database:
             elsewhere = f"{url.drivername}://{url.host or ''}/{url.database or ''}"
         self.location = "none" if self._none else str(self._path or elsewhere)
 
+    @property
+    def path(self) -> Path | None:
+        """The file, if it is a SQLite database in one."""
+        return self._path
+
     def _engine(self) -> "Engine":
         if self._host is not None:
             return self._host

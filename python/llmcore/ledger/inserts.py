@@ -5,9 +5,17 @@ from typing import Any
 
 from sqlalchemy import Connection, exc
 
+from llmcore.ledger.entries import NOTE, OPEN, Entry, completed
 from llmcore.ledger.revisions import begin_writing
-from llmcore.ledger.rows import ATTEMPT_COLUMNS, CALL_COLUMNS, add_attempt_rows, call_row, repaired
-from llmcore.types import CallRecord
+from llmcore.ledger.rows import (
+    ATTEMPT_COLUMNS,
+    CALL_COLUMNS,
+    PAYLOAD_COLUMNS,
+    add_attempt_rows,
+    call_row,
+    payload_row,
+    repaired,
+)
 
 __all__ = ["Inserts"]
 
@@ -43,67 +51,178 @@ class _Insert:
             connection.exec_driver_sql(self._one, rows)
 
 
+_LOSE_PENDING = """
+UPDATE llm_calls SET status = 'lost', cost_nano_usd = reserved_nano_usd, spool = NULL, error_code = 'lost',
+       error_message = 'the process ended before this call did'
+WHERE status = 'pending' AND spool = {0}
+"""
+
+
+_NOTE = """
+UPDATE llm_calls SET trackable_type = coalesce({0}, trackable_type), trackable_id = coalesce({0}, trackable_id),
+       user_id = coalesce(user_id, {0}), call_type = coalesce(call_type, {0})
+WHERE id = {0}
+"""
+
+
 class Inserts:
-    """How calls get into the database behind a connection. Writing the same call again changes nothing."""
+    """How calls get into the database behind a connection. Writing the same call again changes nothing, and an entry of
+    a spool is written once, whoever writes it how often.
+    """
 
     def __init__(self, connection: Connection) -> None:
         by_month = ""
         if connection.dialect.name == "sqlite":
             driver: Any = connection.connection.dbapi_connection
-            how = ("?", driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER))
+            self._mark, self._lock = "?", ""
+            parameters = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         else:
             # psycopg sends many single rows in one go, but takes a statement with thousands of parameters apart anew
             # every time.
-            how = ("%s", 0)
+            self._mark, self._lock = "%s", " FOR UPDATE"
+            parameters = 0
             by_month = ", created_at"  # a partitioned table's key holds what it is partitioned by
+        how = (self._mark, parameters)
         update = ", ".join(f"{column} = excluded.{column}" for column in CALL_COLUMNS[1:])
         self._calls = _Insert("llm_calls", CALL_COLUMNS, f"ON CONFLICT (id{by_month}) DO UPDATE SET {update}", *how)
+        known = f"ON CONFLICT (id{by_month}) DO NOTHING"  # its end may have come by another way
+        self._begun = _Insert("llm_calls", CALL_COLUMNS, known, *how)
         known = f"ON CONFLICT (call_id, number{by_month}) DO NOTHING"
         self._attempts = _Insert("llm_attempts", ATTEMPT_COLUMNS, known, *how)
+        # What was said at a call's beginning stays when its end says nothing of it.
+        merged = ", ".join(f"{name} = coalesce(excluded.{name}, llm_payloads.{name})" for name in PAYLOAD_COLUMNS[1:])
+        known = f"ON CONFLICT (call_id{by_month}) DO UPDATE SET {merged}"
+        self._payloads = _Insert("llm_payloads", PAYLOAD_COLUMNS, known, *how)
 
-    def write(self, connection: Connection, batch: list[CallRecord]) -> tuple[int, Exception | None]:
-        """Writes calls in one transaction. If that is refused because of some row, one transaction per call: first as
-        it is, then repaired.
+    def write(
+        self, connection: Connection, spool: str, batch: list[tuple[int, int, Entry]], through: int
+    ) -> tuple[int, Exception | None]:
+        """Writes entries of a spool, whose numbers end with `through`, and moves its position there: in one
+        transaction. If that is refused because of some row, again with every call apart: first as it is, then repaired.
 
         Returns how many calls the database refused for good, and why the first of them was. Raises what is wrong with
         the database; then nothing counts as written.
         """
-        refused: Exception | None = None
-        rejected = 0
-        if self._accepts(connection, batch) is None:
-            return 0, None
-        for record in batch:
-            if self._accepts(connection, [record]) is not None:
-                error = self._accepts(connection, [record], repair=True)
-                if error is not None:
-                    refused = refused or error
-                    rejected += 1
-        return rejected, refused
-
-    def _accepts(self, connection: Connection, batch: list[CallRecord], *, repair: bool = False) -> Exception | None:
-        """Tries to write calls. None: they are written; an error: some row is refused, and nothing is written."""
         try:
-            begin_writing(connection)
-            self._run(connection, batch, repair)
-            connection.commit()
+            return self._write(connection, spool, batch, through, apart=False)
         except Exception as error:
-            connection.rollback()
             if not _is_about_a_row(error, connection):
                 raise
-            return error
+        return self._write(connection, spool, batch, through, apart=True)
+
+    def _write(
+        self, connection: Connection, spool: str, batch: list[tuple[int, int, Entry]], through: int, *, apart: bool
+    ) -> tuple[int, Exception | None]:
+        rejected, refused = 0, None
+        try:
+            begin_writing(connection)
+            position = self._position(connection, spool)
+            # A call's end says all that its beginning did; the last word counts.
+            entries: dict[str, tuple[int, Entry]] = {}
+            notes: list[Entry] = []
+            for number, kind, entry in batch:
+                if kind == NOTE:
+                    notes += [entry] if number > position else []
+                    continue
+                known = entries.get(entry.call.id)
+                if number <= position or (known is not None and kind < known[0]):
+                    continue
+                if known is not None:
+                    entry.payload = completed(entry.payload, known[1].payload)
+                entries[entry.call.id] = (kind, entry)
+            if apart:
+                for one in entries.values():
+                    error = self._insert_apart(connection, spool, one)
+                    if error is not None:
+                        rejected, refused = rejected + 1, refused or error
+            else:
+                self._insert(connection, spool, list(entries.values()))
+            for note in notes:
+                self._add_note(connection, note)
+            self._move(connection, spool, max(position, through))
+            connection.commit()
         except BaseException:
             connection.rollback()
             raise
-        return None
+        return rejected, refused
 
-    def _run(self, connection: Connection, batch: list[CallRecord], repair: bool) -> None:
+    def _insert_apart(self, connection: Connection, spool: str, one: tuple[int, Entry]) -> Exception | None:
+        refused: Exception | None = None
+        for repair in (False, True):
+            connection.exec_driver_sql("SAVEPOINT one_call")
+            try:
+                self._insert(connection, spool, [one], repair=repair)
+            except Exception as error:
+                if not _is_about_a_row(error, connection):
+                    raise
+                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT one_call")
+                refused = error
+            else:
+                refused = None
+            connection.exec_driver_sql("RELEASE SAVEPOINT one_call")
+            if refused is None:
+                break
+        return refused
+
+    def _insert(
+        self, connection: Connection, spool: str, entries: list[tuple[int, Entry]], *, repair: bool = False
+    ) -> None:
+        begun: list[Any] = []
         calls: list[Any] = []
         attempts: list[Any] = []
-        for record in batch:
-            calls += call_row(record)
-            add_attempt_rows(attempts, record)
-        self._calls.run(connection, repaired(CALL_COLUMNS, calls) if repair else calls)
-        self._attempts.run(connection, repaired(ATTEMPT_COLUMNS, attempts) if repair else attempts)
+        payloads: list[Any] = []
+        for kind, entry in entries:
+            if kind == OPEN:
+                begun += call_row(entry.call, entry.metadata, spool)
+            else:
+                calls += call_row(entry.call, entry.metadata)
+                add_attempt_rows(attempts, entry.call)
+            if entry.payload is not None:
+                payloads += payload_row(entry.call, entry.payload)
+        for insert, columns, values in (
+            (self._begun, CALL_COLUMNS, begun),
+            (self._calls, CALL_COLUMNS, calls),
+            (self._attempts, ATTEMPT_COLUMNS, attempts),
+            (self._payloads, PAYLOAD_COLUMNS, payloads),
+        ):
+            insert.run(connection, repaired(columns, values) if repair else values)
+
+    def _add_note(self, connection: Connection, entry: Entry) -> None:
+        call, context = entry.call, entry.call.context
+        values = (context.trackable_type, context.trackable_id, context.user_id, call.call_type, call.id)
+        connection.exec_driver_sql(_NOTE.format(self._mark), values)
+
+    # --- positions of spools ------------------------------------------------------------------------------------------
+
+    def _position(self, connection: Connection, spool: str) -> int:
+        query = f"SELECT position FROM llm_spools WHERE id = {self._mark}{self._lock}"
+        found = connection.exec_driver_sql(query, (spool,)).scalar()
+        return 0 if found is None else int(found)
+
+    def _move(self, connection: Connection, spool: str, position: int) -> None:
+        connection.exec_driver_sql(
+            f"INSERT INTO llm_spools (id, position, updated_at) VALUES ({self._mark}, {self._mark}, CURRENT_TIMESTAMP) "
+            "ON CONFLICT (id) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at",
+            (spool, position),
+        )
+
+    def lose_pending(self, connection: Connection, spool: str) -> None:
+        """What was begun by the process of a spool and never ended is lost, and counts as the most it could cost."""
+        self._alone(connection, _LOSE_PENDING.format(self._mark), spool)
+
+    def forget_spool(self, connection: Connection, spool: str) -> None:
+        """Forgets the position of a spool that is gone."""
+        self._alone(connection, f"DELETE FROM llm_spools WHERE id = {self._mark}", spool)
+
+    @staticmethod
+    def _alone(connection: Connection, statement: str, *values: Any) -> None:
+        try:
+            begin_writing(connection)
+            connection.exec_driver_sql(statement, values)
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
 
 
 def _is_about_a_row(error: Exception, connection: Connection) -> bool:

@@ -9,16 +9,24 @@ SQLite and PostgreSQL reads a timestamp: ``2026-03-01 12:00:00.000000``.
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import cycle
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from llmcore.types import CallRecord, Outcome, Source, Usage
+
+if TYPE_CHECKING:
+    from llmcore.ledger.entries import Payload
 
 __all__ = [
     "ATTEMPT_COLUMNS",
     "CALL_COLUMNS",
+    "PAYLOAD_COLUMNS",
     "add_attempt_rows",
     "call_row",
     "error_code",
+    "json_text",
+    "payload_row",
     "repaired",
     "source_name",
     "utc_text",
@@ -54,6 +62,11 @@ ATTEMPT_COLUMNS = (
     *("cost_nano_usd", "latency_ms", "retry_after_ms", "request_id", "created_at", "started_at"),
 )
 
+PAYLOAD_COLUMNS = (
+    *("call_id", "policy", "system_prompt", "prompt", "messages", "response", "tool_calls"),
+    *("request_sha256", "response_sha256", "created_at"),
+)
+
 _NOTHING = Usage()
 # Indexed by the enum's number: an attribute of an enum member costs more than all the rest of a column.
 _OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
@@ -62,7 +75,8 @@ _SOURCES = tuple(source.name.lower() for source in Source)
 _TEXT_MAX = 500
 _MESSAGE_MAX = 2000
 _NUMBER_LIMIT = 2**63
-_JSON = frozenset({"tags", "metadata"})
+_JSON = frozenset({"tags", "metadata", "messages", "tool_calls"})
+_LONG = frozenset({"system_prompt", "prompt", "response"})
 _REAL = frozenset({"latency_ms", "queue_ms", "first_token_ms", "retry_after_ms", "temperature"})
 _NUMBERS = _REAL.union(
     {
@@ -104,17 +118,20 @@ def utc_text(wall_ns: int) -> str:
     return _second_text(seconds) + str(1_000_000 + rest // 1000)[1:]
 
 
-def _json(value: Any) -> str:
-    import msgspec
-
+def json_text(value: Any) -> str:
+    """The JSON of a value. Never fails: what has none is written as near as can be."""
     try:
         return msgspec.json.encode(value, enc_hook=str).decode()
     except Exception as error:  # keys that JSON has not, a dict that holds itself, a __str__ that raises
         return msgspec.json.encode({"unwritable": type(error).__name__}).decode()
 
 
-def call_row(record: CallRecord) -> Row:
-    """The row of ``llm_calls``."""
+def call_row(record: CallRecord, metadata: str | None = None, spool: str | None = None) -> Row:
+    """The row of ``llm_calls``.
+
+    :param metadata: the context's, as JSON
+    :param spool: who will write the end of a call that was only begun
+    """
     context = record.context
     usage = record.usage or _NOTHING
     input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
@@ -124,7 +141,6 @@ def call_row(record: CallRecord) -> Row:
     created, started, completed = record.created_at, record.started_at, record.completed_at
     first_token = record.first_token
     tags = context.tags
-    metadata = context.metadata
     return (
         record.id,
         record.tenant,
@@ -171,9 +187,9 @@ def call_row(record: CallRecord) -> Row:
         context.trackable_type,
         context.trackable_id,
         context.hand_number,
-        _json(tags) if tags else None,
-        _json(metadata) if metadata else None,
-        None,
+        json_text(tags) if tags else None,
+        metadata,
+        spool,
         utc_text(created),
         utc_text(started) if started else None,
         utc_text(completed) if completed else None,
@@ -204,6 +220,22 @@ def add_attempt_rows(values: list[Any], record: CallRecord) -> None:
         )
 
 
+def payload_row(record: CallRecord, payload: "Payload") -> Row:
+    """The row of ``llm_payloads``."""
+    return (
+        record.id,
+        payload.policy,
+        payload.system_prompt,
+        payload.prompt,
+        payload.messages,
+        payload.response,
+        payload.tool_calls,
+        payload.request_sha256,
+        payload.response_sha256,
+        utc_text(record.created_at),
+    )
+
+
 def repaired(columns: tuple[str, ...], values: list[Any]) -> list[Any]:
     """The same rows, in a flat list, with what a database may refuse made acceptable: text that is no Unicode or too
     long for an index, numbers that come as something else or do not fit 64 bits. For rows that were refused once: a
@@ -224,4 +256,6 @@ def _repaired_value(column: str, value: Any) -> Any:
     text = str(value).encode("utf-8", "replace").decode().replace("\x00", "")
     if column in _JSON:
         return text.replace("\\u0000", "")
+    if column in _LONG:
+        return text
     return text[:_MESSAGE_MAX] if column == "error_message" else text[:_TEXT_MAX]

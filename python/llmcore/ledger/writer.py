@@ -1,26 +1,28 @@
-"""The thread that writes finished calls to a database.
+"""The thread that brings what is in a spool into the database.
 
-Callers append to a deque and ring a bell only when the thread waits for one, so recording costs them about a
-microsecond whatever the database does. The thread gathers: it writes when it has many records, or when the first has
-waited a moment, because few large transactions cost far less than many small ones and leave the interpreter to its
-callers. A batch is one transaction, so a call and its attempts appear together; it is written again as a whole if it
-failed, which changes nothing that was written before.
+Callers write to the spool themselves and ring a bell only when the thread waits for one, so recording costs them the
+same whatever the database does. The thread gathers: it lets entries come together for a moment, because few large
+transactions cost far less than many small ones and leave the interpreter to its callers. A batch is one transaction, in
+which the spool's position moves too: what is written twice, by whomever, counts once.
 
-A database that fails delays nobody. What cannot be written yet waits in memory up to a limit; beyond it the newest
-records are dropped and counted: one gap, from when the memory was full until the database was back.
+A database that fails delays nobody. What cannot be written yet stays in the spool, also when the process ends; the next
+one that uses the ledger takes it over.
 """
 
 import logging
 import threading
 import time
-from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from llmcore._core import JournalReader
 from llmcore.ledger.database import Database, is_locked, reason_of
+from llmcore.ledger.entries import CLOSE, Entry, decode
 from llmcore.ledger.processes import close_at_exit_of_worker, register
-from llmcore.types import CallRecord
+from llmcore.ledger.spool import Spool, orphans
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -31,26 +33,32 @@ __all__ = ["TrackerStats", "Writer"]
 
 _log = logging.getLogger("llmcore.ledger")
 
-_GATHER_RECORDS = 2048
 _GATHER_SECONDS = 0.05
 _BATCH_MAX = 4096
+_MOST_MISSES = 20
+_BATCH_BYTES = 16 * 1024 * 1024
 _RETRY_FIRST_SECONDS = 0.1
 _RETRY_MAX_SECONDS = 10.0
 _RETRY_CLOSING_SECONDS = 0.1
 _CLOSE_GRACE_SECONDS = 2.0
 _FORK_WAIT_SECONDS = 2.0
+_LOOK_FOR_ORPHANS_SECONDS = 60.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerStats:
-    """How a tracker stands. Every record taken on is in exactly one of pending, written, dropped and rejected.
+    """How a tracker stands. Every finished call it was told of is in exactly one of pending, written, dropped and
+    rejected.
 
-    :ivar pending: records not written yet
-    :ivar written: records in the database
-    :ivar dropped: records lost because too many were pending, or because the tracker was closed
-    :ivar rejected: records lost because the database refused their rows
+    :ivar pending: entries of the spool that are not in the database yet
+    :ivar written: finished calls in the database
+    :ivar dropped: entries that could not be written to the spool, or came after the end
+    :ivar rejected: entries lost because the database refused their rows, or because they are damaged
+    :ivar adopted: entries of processes that are gone, written for them
     :ivar errors: attempts at writing that failed
-    :ivar lag_seconds: how long the oldest pending record has waited, at most
+    :ivar lag_seconds: how long the oldest pending entry has waited, at most
     :ivar last_error: what is wrong with the database now, in one sentence; None: nothing
     """
 
@@ -58,37 +66,36 @@ class TrackerStats:
     written: int
     dropped: int
     rejected: int
+    adopted: int
     errors: int
     lag_seconds: float
     last_error: str | None
 
+    @property
+    def lost(self) -> int:
+        """Entries that will never be in the database."""
+        return self.dropped + self.rejected
 
-def _are(calls: int) -> str:
-    return "1 call is" if calls == 1 else f"{calls:,} calls are"
+
+def _are(entries: int) -> str:
+    return "1 call is" if entries == 1 else f"{entries:,} calls are"
 
 
 class Writer:
-    """The queue, the thread and the database of one tracker. Thread-safe.
+    """The spool, the thread and the database of one tracker. Thread-safe."""
 
-    The tracker appends to :attr:`queue` and calls :meth:`attend` when the queue is then longer than :attr:`alarm`,
-    which says what is waited for: 0, anything, even to drop it; more, that many.
-    """
-
-    def __init__(self, database: Database, max_pending: int) -> None:
-        self.queue: deque[CallRecord] = deque()
+    def __init__(self, database: Database, folders: Sequence[Path], make_spool: Callable[[], Spool]) -> None:
         self.database = database
-        self._max_pending = max_pending
-        self._enough = min(_GATHER_RECORDS, max_pending)
+        self._folders = folders
+        self._make_spool = make_spool
         self._closed = False
         self._begin()
         register(self)
 
     def _begin(self) -> None:
-        self.queue.clear()
-        self.alarm = 0
-        self._batch: list[CallRecord] = []
-        # How long the queue may be: with the batch, what may be pending.
-        self._limit = self._max_pending
+        self.spool = self._make_spool()
+        #: the thread waits for the bell, or there is none yet
+        self._waiting = True
         self._thread: threading.Thread | None = None
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._state = threading.Condition()
@@ -101,27 +108,33 @@ class Writer:
         self._flushing = 0
         self._closing_until: float | None = None
         self._behind_since: float | None = None
-        self._written = self._dropped = self._rejected = self._errors = 0
+        self._position = 0
+        self._reader: JournalReader | None = None
+        self._written = self._rejected = self._adopted = self._errors = 0
         self._last_error: str | None = None
-        self._dropped_before = 0
+        self._looked_at: float | None = None
+        self._missed = 0
+        #: it is closing and the database fails: what is left stays in the spool
+        self._gave_up = False
 
     # --- the callers' side --------------------------------------------------------------------------------------------
 
-    def attend(self) -> None:
-        """Does what the record that was just appended calls for: wakes the thread, or drops the record."""
-        if self._closed or len(self.queue) > self._limit:
-            self._drop_newest()
-            return
-        self._disarm()  # one ring is enough
+    def take(self, kind: int, entry: bytes) -> None:
+        """Writes an entry to the spool and sees to it that somebody takes it from there.
+
+        :raises LedgerError: it cannot be written, and the policy is to fail
+        """
+        if self._closed:
+            self.spool.drop(f"the ledger {self.database.location} is closed")
+        elif self.spool.append(kind, entry) and self._waiting:
+            self._waiting = False  # one ring is enough
+            self._ring()
+
+    def _ring(self) -> None:
         if self._started():
             self._bell.put(None)
         else:
-            self.alarm = 0
-
-    def _disarm(self) -> None:
-        self.alarm = self._limit
-        if self._closed:  # by another thread just now: there is nobody left who would arm it again
-            self.alarm = 0
+            self._waiting = True
 
     def _started(self) -> bool:
         if self._thread is not None:
@@ -137,26 +150,20 @@ class Writer:
                 close_at_exit_of_worker()
         return True
 
-    def _drop_newest(self) -> None:
-        try:
-            self.queue.pop()
-        except IndexError:
-            return
-        with self._state:
-            self._dropped += 1
-            first = self._dropped == self._dropped_before + 1
-        if first:
-            why = "it is closed" if self._closed else f"{self._max_pending:,} records are waiting for it already"
-            _log.error("calls are no longer recorded in the ledger %s because %s", self.database.location, why)
+    def _newest(self) -> int:
+        """The number of the newest entry in the spool."""
+        return self.spool.open().stats()["last_seq"] if self.spool.exists else 0
 
     def stats(self) -> TrackerStats:
+        newest = self._newest()
         with self._state:
             since = self._behind_since
             return TrackerStats(
-                pending=len(self.queue) + len(self._batch),
+                pending=max(newest - self._position, 0),
                 written=self._written,
-                dropped=self._dropped,
+                dropped=self.spool.dropped,
                 rejected=self._rejected,
+                adopted=self._adopted,
                 errors=self._errors,
                 lag_seconds=0.0 if since is None else time.monotonic() - since,
                 last_error=self._last_error,
@@ -169,25 +176,18 @@ class Writer:
     def flush(self, timeout: float | None) -> bool:
         if threading.current_thread() is self._thread:
             return False
+        target = self._newest()
         with self._state:
-            target = self._done() + len(self._batch) + len(self.queue)
-
-            def done() -> bool:
-                return self._done() >= target or not (self._batch or self.queue)
-
-            if done():
+            if self._position >= target:
                 return True
             if not self._started():
                 return False
             self._flushing += 1
             try:
                 self._bell.put(None)
-                return self._state.wait_for(done, timeout)
+                return self._state.wait_for(lambda: self._position >= target, timeout)
             finally:
                 self._flushing -= 1
-
-    def _done(self) -> int:
-        return self._written + self._rejected
 
     def retire(self, timeout: float) -> None:
         """Lets the thread end once it has written everything, or `timeout` seconds from now. Waits for nothing."""
@@ -199,7 +199,8 @@ class Writer:
         if not self._ending.acquire(timeout=timeout + _CLOSE_GRACE_SECONDS):
             return
         try:
-            self._close(timeout)
+            if not self._closed:
+                self._close(timeout)
         finally:
             self._ending.release()
 
@@ -212,12 +213,27 @@ class Writer:
             thread.join(timeout + _CLOSE_GRACE_SECONDS)
             if thread.is_alive():
                 left = self.stats().pending
-                _log.error("the ledger %s still writes %d records and is left to it", self.database.location, left)
+                _log.error("the ledger %s still writes %d entries and is left to it", self.database.location, left)
                 return
         self._closed = True
-        self.alarm = 0
-        if self.queue:  # recorded while the thread ended, or it could not be started
+        # Recorded while the thread ended, or it could not be started.
+        if self._newest() > self._position and not self._gave_up:
             self._run()
+        if self.spool.exists:
+            self._end_spool()
+
+    def _end_spool(self) -> None:
+        left = self._newest() - self._position
+        if left <= 0:
+            return
+        self.spool.close()
+        _log.error(
+            "%s not in the ledger yet because %s; they wait in %s, and the next process that uses this ledger writes "
+            "them",
+            _are(left),
+            self._last_error or "there was no time",
+            self.spool.folder,
+        )
 
     # --- the thread ---------------------------------------------------------------------------------------------------
 
@@ -225,6 +241,7 @@ class Writer:
         try:
             while self._gather():
                 self._settle()
+            self._finish()
         finally:
             with self._io:
                 self._disconnect()
@@ -236,65 +253,92 @@ class Writer:
             return
 
     def _gather(self) -> bool:
-        """Waits until there is something worth writing; False: the tracker is closed and nothing is left."""
-        self.alarm = 0
-        while not self.queue:
+        """Waits until there is something worth writing; False: the tracker is closed and nothing is left to do."""
+        while True:
+            self._waiting = True  # before the look, so that what comes after it rings
+            if self._gave_up:
+                return False
+            if self._newest() > self._position:
+                break
             if self._closing_until is not None:
                 return False
-            self._wait(None)
-            self.alarm = 0
+            self._adopt()
+            self._wait(_LOOK_FOR_ORPHANS_SECONDS)
+        self._waiting = False
         self._behind_since = time.monotonic()
         deadline = self._behind_since + _GATHER_SECONDS
         while not self._flushing and self._closing_until is None:
-            self.alarm = self._enough - 1
             left = deadline - time.monotonic()
-            if len(self.queue) >= self._enough or left <= 0:
+            if left <= 0:
                 break
             self._wait(left)
-        return True
+        return not self._out_of_time()
+
+    def _out_of_time(self) -> bool:
+        until = self._closing_until
+        return until is not None and time.monotonic() >= until
 
     def _settle(self) -> None:
-        """Writes one batch, or, if the tracker is closing and the database fails, drops everything."""
-        taken = time.monotonic()
-        batch = self._take()
-        rejected = self._write_at_last(batch)
-        if rejected is None:
-            self._give_up()
-            return
-        with self._state:
-            self._written += len(batch) - rejected
-            self._rejected += rejected
-            self._batch = []
-            self._limit = self._max_pending
-            self._behind_since = taken if self.queue else None
-            self._state.notify_all()
-        self._recovered()
+        """Writes what the spool holds now, batch by batch."""
+        self.spool.flush()
+        while True:
+            batch, through = self._read()
+            if through == self._position:
+                self._miss()
+                return
+            self._missed = 0
+            if not self._write_at_last(self.spool, batch, through):
+                self._gave_up = True
+                return
+            with self._state:
+                self._position = through
+                self._behind_since = time.monotonic() if self._newest() > through else None
+                self._state.notify_all()
+            self.spool.release(through)
 
-    def _take(self) -> list[CallRecord]:
-        with self._state:
-            batch = self._batch
-            for _ in range(min(len(self.queue), _BATCH_MAX)):
-                try:
-                    batch.append(self.queue.popleft())
-                except IndexError:  # a caller dropped the newest
-                    break
-            self._limit = max(self._max_pending - len(batch), 0)
-            self.alarm = self._limit
-        return batch
+    def _miss(self) -> None:
+        """There should be entries to read and there are none: after a second of that, they are lost."""
+        self._missed += 1
+        newest = self._newest()
+        if newest > self._position and self._missed > _MOST_MISSES:
+            self._missed = 0
+            self._reject(newest - self._position, f"they cannot be read from {self.spool.folder}")
+            with self._state:
+                self._position = newest
+                self._state.notify_all()
+            self._reader = None
 
-    def _write_at_last(self, batch: list[CallRecord]) -> int | None:
-        """Writes a batch, however long it takes; None: the tracker is closing and will not wait any longer."""
+    def _read(self) -> tuple[list[tuple[int, int, Entry]], int]:
+        """The next entries of our own spool, and the number up to which it is read with them."""
+        if self._reader is None:
+            self._reader = self.spool.reader(self._position)
+        batch, through, damaged = _entries(self._reader, self._position)
+        self._reject(damaged, "damaged in the spool")
+        return batch, through
+
+    def _reject(self, entries: int, why: str) -> None:
+        if entries:
+            with self._state:
+                self._rejected += entries
+            _log.error("%s not recorded, %s", _are(entries), why)
+
+    def _write_at_last(self, spool: Spool, batch: list[tuple[int, int, Entry]], through: int) -> bool:
+        """Writes a batch, however long it takes; False: the tracker is closing and will not wait any longer."""
         delay = _RETRY_FIRST_SECONDS
         while True:
             try:
-                return self._write(batch)
+                written = self._write(spool, batch, through)
             except Exception as error:  # whatever it is, the thread goes on
                 self._failed(error)
-                until = self._closing_until
-                if until is not None and (time.monotonic() >= until or not is_locked(error)):
-                    return None
-                self._wait(delay if until is None else _RETRY_CLOSING_SECONDS)
+                if self._closing_until is not None and (self._out_of_time() or not is_locked(error)):
+                    return False
+                self._wait(delay if self._closing_until is None else _RETRY_CLOSING_SECONDS)
                 delay = _RETRY_FIRST_SECONDS if is_locked(error) else min(delay * 2, _RETRY_MAX_SECONDS)
+            else:
+                with self._state:
+                    self._written += written
+                self._recovered()
+                return True
 
     def _failed(self, error: Exception) -> None:
         sentence = self.database.explain(error).message
@@ -303,31 +347,69 @@ class Writer:
             first = self._last_error is None
             self._last_error = sentence
         if first:
-            waiting = f"calls go on; up to {self._max_pending:,} records wait in memory until it works"
-            _log.warning("%s (%s)", sentence, waiting)
+            _log.warning("%s (calls go on; they wait in %s until it works)", sentence, self.spool.folder)
 
     def _recovered(self) -> None:
         with self._state:
             failed = self._last_error is not None
-            lost = self._dropped - self._dropped_before
             self._last_error = None
-            self._dropped_before = self._dropped
-        if lost:
-            _log.error("the ledger %s is written again; %d records are lost", self.database.location, lost)
-        elif failed:
+        if failed:
             _log.warning("the ledger %s is written again; nothing was lost", self.database.location)
 
-    def _give_up(self) -> None:
+    def _finish(self) -> None:
+        """At the end: calls that were begun and never ended are lost, and a spool that is all written is removed."""
+        if not self.spool.exists or self._newest() > self._position or self._last_error is not None:
+            return
+        try:
+            self._retire_spool(self.spool)
+        except Exception as error:
+            self._failed(error)
+
+    # --- spools of processes that are gone ----------------------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        now = time.monotonic()
+        if self._looked_at is not None and now - self._looked_at < _LOOK_FOR_ORPHANS_SECONDS:
+            return
+        self._looked_at = now
+        for spool in orphans(self._folders, self.spool.id):
+            try:
+                self._take_over(spool)
+            except Exception as error:
+                self._failed(error)
+                spool.close()
+                return
+
+    def _take_over(self, spool: Spool) -> None:
+        reader = spool.reader(0)
+        position = adopted = damaged = 0
+        while True:
+            batch, through, unreadable = _entries(reader, position)
+            damaged += unreadable
+            if through == position:
+                break
+            if not self._write_at_last(spool, batch, through):
+                spool.close()
+                return
+            position = through
+            adopted += len(batch)
         with self._state:
-            lost = len(self._batch)
-            self._batch = []
-            while self.queue:
-                self.queue.popleft()
-                lost += 1
-            self._dropped += lost
-            self._behind_since = None
-            self._state.notify_all()
-        _log.error("%s not recorded because %s", _are(lost), self._last_error)
+            self._adopted += adopted
+        harmed = damaged + reader.problem_count
+        if harmed:
+            with self._io:
+                self._in_database(lambda connection, inserts: inserts.lose_pending(connection, spool.id))
+            aside = spool.set_aside()
+            self._reject(max(harmed, 1), f"their spool is damaged and kept as {aside}; all else in it is recorded")
+        else:
+            self._retire_spool(spool)
+
+    def _retire_spool(self, spool: Spool) -> None:
+        """What was begun in it and never ended is lost; then it goes, before the database forgets its position."""
+        with self._io:
+            self._in_database(lambda connection, inserts: inserts.lose_pending(connection, spool.id))
+            spool.remove()
+            self._in_database(lambda connection, inserts: inserts.forget_spool(connection, spool.id))
 
     # --- in the database, with the io lock held -----------------------------------------------------------------------
 
@@ -339,34 +421,38 @@ class Writer:
             except Exception:
                 _log.debug("closing a broken connection failed", exc_info=True)
 
-    def _write(self, batch: list[CallRecord]) -> int:
-        """Writes a batch and returns how many of its records the database refused for good."""
+    def _write(self, spool: Spool, batch: list[tuple[int, int, Entry]], through: int) -> int:
+        """Writes a batch and returns how many finished calls of it are in the database."""
         with self._io:
-            if self._connection is not None and self.database.replaced(self._connection):
-                self._disconnect()
-            reused = self._connection is not None
-            try:
-                return self._insert(batch)
-            except Exception as error:
-                if is_locked(error):
-                    raise
-                self._disconnect()
-                # A server may have cut an idle connection; only a new one tells whether it is down.
-                if not (reused and getattr(error, "connection_invalidated", False)):
-                    raise
-            return self._insert(batch)
+            rejected, error = self._in_database(
+                lambda connection, inserts: inserts.write(connection, spool.id, batch, through)
+            )
+        if error is not None:
+            self._reject(rejected, f"refused by the database: {reason_of(error)}")
+        return sum(kind == CLOSE for _, kind, _ in batch) - rejected
 
-    def _insert(self, batch: list[CallRecord]) -> int:
-        connection = self._connection
-        if connection is None or self._inserts is None:
+    def _in_database(self, work: "Callable[[Connection, Inserts], T]") -> T:
+        if self._connection is not None and self.database.replaced(self._connection):
+            self._disconnect()
+        reused = self._connection is not None
+        try:
+            return work(*self._connected())
+        except Exception as error:
+            if is_locked(error):
+                raise
+            self._disconnect()
+            # A server may have cut an idle connection; only a new one tells whether it is down.
+            if not (reused and getattr(error, "connection_invalidated", False)):
+                raise
+        return work(*self._connected())
+
+    def _connected(self) -> "tuple[Connection, Inserts]":
+        if self._connection is None or self._inserts is None:
             from llmcore.ledger.inserts import Inserts
 
-            connection = self._connection = self.database.connect()
-            self._inserts = Inserts(connection)
-        rejected, error = self._inserts.write(connection, batch)
-        if error is not None:
-            _log.error("%s not recorded, refused by the database: %s", _are(rejected), reason_of(error))
-        return rejected
+            self._connection = self.database.connect()
+            self._inserts = Inserts(self._connection)
+        return self._connection, self._inserts
 
     # --- fork ---------------------------------------------------------------------------------------------------------
 
@@ -377,8 +463,28 @@ class Writer:
         self._io.release()
 
     def start_anew(self) -> Any:
-        inherited = (self._connection, self.database.after_fork())
+        inherited = (self._connection, self._reader, self.spool, self.database.after_fork())
         if self._closing_until is not None:
             self._closed = True
         self._begin()
         return inherited
+
+
+def _entries(reader: JournalReader, position: int) -> tuple[list[tuple[int, int, Entry]], int, int]:
+    """The next entries of a journal, up to a batch of them; the number up to which it is read with them; and how many
+    of them are no entries.
+    """
+    batch: list[tuple[int, int, Entry]] = []
+    damaged = size = 0
+    for number, kind, data in reader:
+        if number <= position:  # given again after an end
+            continue
+        position = number
+        try:
+            batch.append((number, kind, decode(data)))
+        except Exception:
+            damaged += 1
+        size += len(data)
+        if len(batch) >= _BATCH_MAX or size >= _BATCH_BYTES:
+            break
+    return batch, position, damaged

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ledger.making import MILLISECOND, NOW, SECOND, attempts, call
 from llmcore._core import Usage
 from llmcore.ledger import models
+from llmcore.ledger.entries import decode, encode
 from llmcore.ledger.rows import (
     ATTEMPT_COLUMNS,
     CALL_COLUMNS,
@@ -43,7 +44,8 @@ USAGE = Usage(
 
 
 def row_of(record: CallRecord) -> dict[str, Any]:
-    return dict(zip(CALL_COLUMNS, call_row(record), strict=True))
+    entry = decode(encode(record, None))  # as a spool hands it over
+    return dict(zip(CALL_COLUMNS, call_row(entry.call, entry.metadata), strict=True))
 
 
 def attempt_rows_of(record: CallRecord) -> list[dict[str, Any]]:

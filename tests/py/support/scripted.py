@@ -18,7 +18,18 @@ from llmcore.config import Settings
 from llmcore.estimate import TokenEstimate, TokenEstimator
 from llmcore.providers.base import LLMProvider
 from llmcore.transport import Transport, TransportError
-from llmcore.types import CallRecord, Failure, HttpRequest, HttpResponse, LLMRequest, Message, Outcome, Reply, Usage
+from llmcore.types import (
+    CallRecord,
+    Failure,
+    HttpRequest,
+    HttpResponse,
+    LLMRequest,
+    Message,
+    Outcome,
+    Reply,
+    Texts,
+    Usage,
+)
 
 __all__ = [
     "Exchange",
@@ -206,7 +217,10 @@ class ListSink:
         self.records: list[CallRecord] = []
         self.closed = 0
 
-    def record(self, call: CallRecord) -> None:
+    def begin(self, call: CallRecord) -> None:
+        """Of no interest here."""
+
+    def record(self, call: CallRecord, texts: Texts | None = None) -> None:
         self.records.append(call)
 
     def flush(self, timeout: float | None = None) -> bool:

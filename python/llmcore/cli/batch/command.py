@@ -225,12 +225,11 @@ def _tracker(settings: "Settings") -> "UsageTracker | None":
 
     :raises LedgerError: it cannot be used
     """
-    if settings.ledger.url == "none":
-        return None
-    from llmcore.ledger.tracker import UsageTracker
+    from llmcore.runtime import ledger_of
 
-    tracker = UsageTracker(settings.ledger.url)
-    tracker.check()
+    tracker = ledger_of(settings)
+    if tracker is not None:
+        tracker.check()
     return tracker
 
 

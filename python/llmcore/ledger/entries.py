@@ -1,0 +1,159 @@
+"""What a spool holds, as bytes: a call that was begun, or one that is over, each with as much of its texts as may be
+kept.
+
+MessagePack, fields by position. A newer version may append fields; an older one leaves out what it does not know.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any, Final, Literal
+
+import msgspec
+
+from llmcore._core import AttemptRecord, Usage
+from llmcore.ledger.rows import json_text
+from llmcore.types import CallRecord
+
+__all__ = ["CLOSE", "NOTE", "OPEN", "Entry", "Payload", "completed", "decode", "encode"]
+
+#: kinds of the journal's records
+OPEN: Final = 1
+CLOSE: Final = 2
+NOTE: Final = 4
+#: where the usage stands in what an AttemptRecord pickles
+_USAGE: Final = 7
+_CONTEXT: Final = CallRecord.__struct_fields__.index("context")
+
+
+class Payload(msgspec.Struct, array_like=True, gc=False):
+    """What was said in a call, as the content policy lets it be kept. ``messages`` and ``tool_calls`` are JSON."""
+
+    policy: Literal["full", "hash"]
+    system_prompt: str | None = None
+    prompt: str | None = None
+    messages: str | None = None
+    response: str | None = None
+    tool_calls: str | None = None
+    request_sha256: str | None = None
+    response_sha256: str | None = None
+
+
+class Entry(msgspec.Struct, array_like=True):
+    """One record of a spool. ``metadata`` is the context's as JSON: what users put there need not fit here."""
+
+    call: CallRecord
+    metadata: str | None = None
+    payload: Payload | None = None
+
+
+def completed(payload: Payload | None, earlier: Payload | None) -> Payload | None:
+    """A payload with what it does not say from an earlier one of the same call."""
+    if payload is None or earlier is None:
+        return payload or earlier
+    names = [name for name in Payload.__struct_fields__ if getattr(payload, name) is None]
+    return msgspec.structs.replace(payload, **{name: getattr(earlier, name) for name in names})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Usage | AttemptRecord):
+        return value.__getstate__()
+    return str(value)
+
+
+def _made(kind: Any, value: Any) -> Any:
+    made = kind.__new__(kind)
+    if kind is AttemptRecord:
+        value[_USAGE] = _made(Usage, value[_USAGE])
+    made.__setstate__(tuple(value))
+    return made
+
+
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=_plain)
+_decoder: Final = msgspec.msgpack.Decoder(Entry, dec_hook=_made)
+
+
+def encode(call: CallRecord, payload: Payload | None) -> bytes:
+    """The bytes of an entry. Never fails: what has no place in them is written as near as can be."""
+    context = call.context
+    metadata = None
+    if context.metadata is not None:
+        metadata = json_text(context.metadata)
+        call = msgspec.structs.replace(call, context=replace(context, metadata=None))
+    try:
+        return _encoder.encode(Entry(call, metadata, payload))
+    except Exception:  # half a character, a number beyond 64 bits, a value of a type that is none of ours
+        return _encoder.encode(Entry(_presentable(call), metadata, payload and _presentable_payload(payload)))
+
+
+def decode(data: bytes) -> Entry:
+    """The entry that the bytes are.
+
+    :raises Exception: they are none; which one depends on the bytes
+    """
+    try:
+        return _decoder.decode(data)
+    except msgspec.ValidationError:  # an id of the context that was a number when it was written
+        raw = msgspec.msgpack.decode(data)
+        context = raw[0][_CONTEXT]
+        for name, value in context.items():
+            if value is not None and name not in ("tags", "hand_number"):
+                context[name] = str(value)
+        return msgspec.convert(raw, Entry, dec_hook=_made)
+
+
+def _presentable(call: CallRecord) -> CallRecord:
+    context = call.context
+    told: dict[str, Any] = {field.name: _text_or_none(getattr(context, field.name)) for field in fields(context)}
+    told |= {
+        "hand_number": _fitting(context.hand_number),
+        "tags": tuple(_text(tag) for tag in context.tags or ()),
+        "metadata": None,
+    }
+    changed: dict[str, Any] = {"context": replace(context, **told)}
+    for name, expected in _KINDS.items():
+        value = getattr(call, name)
+        changed[name] = expected(value)
+    return msgspec.structs.replace(call, **changed)
+
+
+def _presentable_payload(payload: Payload) -> Payload:
+    kept = {name: _text_or_none(getattr(payload, name)) for name in Payload.__struct_fields__ if name != "policy"}
+    return msgspec.structs.replace(payload, **kept)
+
+
+def _text(value: object) -> str:
+    return str(value).encode("utf-8", "replace").decode()
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _fitting(value: Any) -> int | None:
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if abs(number) < 2**63 else None
+
+
+def _counted(value: Any) -> int:
+    return _fitting(value) or 0
+
+
+def _real(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+_KINDS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **dict.fromkeys(("id", "provider", "model", "tenant"), _text),
+    **dict.fromkeys(("call_type", "response_model", "price_source", "finish_reason"), _text_or_none),
+    **dict.fromkeys(("error_code", "error_message", "image_size", "request_id"), _text_or_none),
+    **dict.fromkeys(("cost", "reserved", "reported_cost", "max_tokens"), _fitting),
+    **dict.fromkeys(("saved", "latency", "queued", "first_token", "image_count"), _counted),
+    **dict.fromkeys(("created_at", "started_at", "completed_at"), _counted),
+    "temperature": _real,
+}
