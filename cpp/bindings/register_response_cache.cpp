@@ -4,6 +4,7 @@
 #include "as_dict.hpp"
 #include "bindings.hpp"
 #include "fastcall.hpp"
+#include "llmcore/io/clock.hpp"
 #include "llmcore/response_cache.hpp"
 #include "locked.hpp"
 
@@ -15,6 +16,7 @@ using Store = ResponseCache<py::object>;
 class Cache : public Locked<Store> {
  public:
   explicit Cache(const ResponseCacheConfig& config) : Locked<Store>(config), ages_(config.ttl > 0) {}
+  [[nodiscard]] bool ages() const noexcept { return ages_; }
   /// The instant given, or the clock's; where nothing ages, nobody has to look at a clock.
   [[nodiscard]] Instant time(const std::optional<Instant>& given) const {
     return ages_ ? instant_or_now(given) : given.value_or(0);
@@ -61,6 +63,15 @@ void register_response_cache(py::module_& m) {
       .def("stats", [](Cache& self) { return as_dict(self.with([](const Store& c) { return c.stats(); })); });
   def_fast(cache, "get", "key, now=None", [](Cache& self, PyBytes key, At now) -> PyObject* {
     const Fingerprint fingerprint = key_of(std::string_view(key.data(), key.size()));
+    if (!now && self.ages()) {
+      // A look at the exact clock takes as long as all the rest: only for what is about to age, or is not there.
+      const Instant bound = add_saturated(io::coarse_mono(), kSecond);
+      PyObject* young = self.with([&](Store& c) {
+        const py::object* value = c.get_young(fingerprint, bound);
+        return value != nullptr ? Py_NewRef(value->ptr()) : nullptr;
+      });
+      if (young != nullptr) return young;
+    }
     const Instant at = self.time(now);
     return self.with([&](Store& c) {
       const py::object* value = c.get(fingerprint, at);

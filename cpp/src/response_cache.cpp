@@ -128,13 +128,8 @@ ResponseCacheIndex::Slot ResponseCacheIndex::find(const Fingerprint& key, Instan
   const std::uint64_t hash = hash_of(key);
   const Slot slot = lookup(key, hash);
   if (slot != kNone) {
-    Node& node = nodes_[slot];
-    if (!aged(node, now)) {
-      ++stats_.hits;
-      if (node.uses < kMostUses) {
-        ++node.uses;
-        note(Change::hit, hash);
-      }
+    if (!aged(nodes_[slot], now)) {
+      hit(slot, hash);
       return slot;
     }
     ++stats_.expirations;
@@ -142,6 +137,23 @@ ResponseCacheIndex::Slot ResponseCacheIndex::find(const Fingerprint& key, Instan
   }
   ++stats_.misses;
   return kNone;
+}
+
+ResponseCacheIndex::Slot ResponseCacheIndex::find_young(const Fingerprint& key, Instant bound) noexcept {
+  const std::uint64_t hash = hash_of(key);
+  const Slot slot = lookup(key, hash);
+  if (slot == kNone || aged(nodes_[slot], bound)) return kNone;
+  hit(slot, hash);
+  return slot;
+}
+
+void ResponseCacheIndex::hit(Slot slot, std::uint64_t hash) noexcept {
+  Node& node = nodes_[slot];
+  ++stats_.hits;
+  if (node.uses < kMostUses) {
+    ++node.uses;
+    note(Change::hit, hash);
+  }
 }
 
 ResponseCacheIndex::Slot ResponseCacheIndex::admit(const Fingerprint& key, std::size_t value_bytes, Instant now) {

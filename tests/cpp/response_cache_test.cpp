@@ -301,6 +301,23 @@ TEST(ResponseCache, AnAgedEntryThatIsReplacedCountsAsExpired) {
   EXPECT_TRUE(has(cache, 1, 199));
 }
 
+TEST(ResponseCache, AYoungEntryIsFoundByABoundOnTheTimeAndOthersCountNothing) {
+  Cache cache(entries(10, 100));
+  Cache twin(entries(10, 100));
+  put(cache, 1, 0);
+  put(twin, 1, 0);
+  ASSERT_NE(cache.get_young(key_of(1), 99), nullptr);
+  EXPECT_EQ(*cache.get_young(key_of(1), 99), 1);
+  EXPECT_TRUE(has(twin, 1, 5) && has(twin, 1, 5));
+  EXPECT_EQ(cache.stats().hits, 2);
+  EXPECT_EQ(cache.state_hash(), twin.state_hash()) << "a hit like any other";
+  EXPECT_EQ(cache.get_young(key_of(1), 100), nullptr);
+  EXPECT_EQ(cache.get_young(key_of(2), 0), nullptr);
+  EXPECT_EQ(cache.stats().misses, 0);
+  EXPECT_EQ(cache.state_hash(), twin.state_hash());
+  EXPECT_TRUE(has(cache, 1, 99)) << "it was still there";
+}
+
 TEST(ResponseCache, AgedEntriesMakeRoomBeforeAnyYoungOneIsEvicted) {
   Cache cache(entries(10, 100));
   for (std::uint64_t i = 0; i < 10; ++i) put(cache, i, 0);

@@ -78,6 +78,8 @@ class ResponseCacheIndex {
 
   /// The slot of a key's value, or kNone; counts a hit or a miss.
   [[nodiscard]] Slot find(const Fingerprint& key, Instant now) noexcept;
+  /// The same if it is there and will not have aged at `bound`; otherwise kNone, and nothing has changed.
+  [[nodiscard]] Slot find_young(const Fingerprint& key, Instant bound) noexcept;
   /// A free slot for a new value of `key`, or kNone when it is larger than the whole cache. Releases the key's old
   /// value and whatever has to go for the new one.
   [[nodiscard]] Slot admit(const Fingerprint& key, std::size_t value_bytes, Instant now);
@@ -118,6 +120,7 @@ class ResponseCacheIndex {
   [[nodiscard]] bool aged(const Node& node, Instant now) const noexcept;
   [[nodiscard]] Slot lookup(const Fingerprint& key, std::uint64_t hash) const noexcept;
   [[nodiscard]] List& queue_of(Place place) noexcept { return place == Place::main ? main_ : small_; }
+  void hit(Slot slot, std::uint64_t hash) noexcept;
   void enter(Place place, Slot slot) noexcept;
   void move_to_main(Slot slot) noexcept;
   Slot allocate(const Fingerprint& key, std::uint64_t hash);
@@ -157,6 +160,14 @@ class ResponseCache final : public ResponseCacheIndex {
   /// The value of `key`, or nullptr. Valid until the cache is next changed by anything but get().
   [[nodiscard]] const Value* get(const Fingerprint& key, Instant now) noexcept {
     const Slot slot = find(key, now);
+    return slot == kNone ? nullptr : &values_[slot];
+  }
+
+  /// The same where the entry will not have aged at `bound` either; otherwise nullptr, with nothing counted or changed:
+  /// ask get(). For a host to whom a look at an exact clock is dear: a coarse one and a margin decide about all but the
+  /// oldest entries.
+  [[nodiscard]] const Value* get_young(const Fingerprint& key, Instant bound) noexcept {
+    const Slot slot = find_young(key, bound);
     return slot == kNone ? nullptr : &values_[slot];
   }
 

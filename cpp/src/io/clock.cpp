@@ -34,6 +34,11 @@ std::int64_t read(clockid_t clock) noexcept {
 
 Instant mono() noexcept { return read(kMonotonic); }
 WallTime wall() noexcept { return read(CLOCK_REALTIME); }
+#if defined(CLOCK_MONOTONIC_COARSE)
+Instant coarse_mono() noexcept { return read(CLOCK_MONOTONIC_COARSE); }
+#else
+Instant coarse_mono() noexcept { return mono(); }
+#endif
 
 #else
 
@@ -48,6 +53,7 @@ std::int64_t read() noexcept {
 
 Instant mono() noexcept { return read<std::chrono::steady_clock>(); }
 WallTime wall() noexcept { return read<std::chrono::system_clock>(); }
+Instant coarse_mono() noexcept { return mono(); }
 
 #endif
 

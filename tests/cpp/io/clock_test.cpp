@@ -29,6 +29,15 @@ TEST(Clock, MonotonicTimeMovesOn) {
   EXPECT_GT(now().mono, start);
 }
 
+TEST(Clock, TheCoarseClockIsNeverAheadAndHardlyBehind) {
+  for (int i = 0; i < 10'000; ++i) {
+    const Instant before = mono();
+    const Instant coarse = coarse_mono();
+    ASSERT_LE(coarse, mono());
+    ASSERT_GE(coarse, before - 10 * kSecond) << "whatever else this machine is doing";
+  }
+}
+
 TEST(Clock, WallTimeIsNanosecondsSinceTheUnixEpoch) {
   // Another reader of the same clock encloses the reading; a minute of slack lets an adjustment of the clock pass.
   const std::int64_t before = nanoseconds<std::chrono::system_clock>();
