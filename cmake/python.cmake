@@ -9,6 +9,7 @@ find_package(pybind11 3.0 CONFIG REQUIRED)
 
 set(LLMCORE_BINDING_SOURCES
     module.cpp
+    recorded_events.cpp
     register_backoff.cpp
     register_budget.cpp
     register_engine.cpp
@@ -18,6 +19,7 @@ set(LLMCORE_BINDING_SOURCES
     register_money.cpp
     register_offline.cpp
     register_rate_limiter.cpp
+    register_replay.cpp
     register_request_queue.cpp
     register_response_cache.cpp
     register_token_tracker.cpp

@@ -22,6 +22,7 @@ set(LLMCORE_TEST_SOURCES
     io/journal_faults_test.cpp
     io/journal_kill_test.cpp
     io/journal_test.cpp
+    io/replay_test.cpp
     io/sharded_cache_test.cpp
     io/synchronized_test.cpp
     io/uuid7_test.cpp
@@ -32,6 +33,7 @@ set(LLMCORE_TEST_SOURCES
     offline_test.cpp
     outcome_test.cpp
     rate_limiter_test.cpp
+    recording_format_test.cpp
     request_queue_test.cpp
     response_cache_test.cpp
     rng_test.cpp
@@ -68,7 +70,7 @@ llmcore_target(llmcore_memory_tests)
 target_link_libraries(llmcore_memory_tests PRIVATE llmcore_io GTest::gtest_main Threads::Threads)
 add_test(NAME llmcore_memory_tests COMMAND llmcore_memory_tests --gtest_brief=1)
 
-set_source_files_properties(tests/cpp/scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
+set_source_files_properties(tests/cpp/scenario_test.cpp tests/cpp/io/replay_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
 

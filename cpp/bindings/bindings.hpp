@@ -23,6 +23,7 @@ void register_budget(py::module_& m);
 void register_token_tracker(py::module_& m);
 void register_offline(py::module_& m);
 void register_engine(py::module_& m);
+void register_replay(py::module_& m);
 void register_io(py::module_& m);
 void register_journal(py::module_& m);
 

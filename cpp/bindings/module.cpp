@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
   register_budget(m);
   register_token_tracker(m);
   register_offline(m);
+  register_replay(m);  // before the engine, which takes a logger
   register_engine(m);
   register_io(m);
   register_journal(m);

@@ -7,6 +7,7 @@
 #include "bindings.hpp"
 #include "fastcall.hpp"
 #include "llmcore/engine.hpp"
+#include "llmcore/io/replay.hpp"
 #include "llmcore/usage_report.hpp"
 #include "locked.hpp"
 #include "members.hpp"
@@ -14,7 +15,32 @@
 namespace llmcore::bindings {
 namespace {
 
-using Machine = Locked<Engine>;
+// An engine whose inputs are recorded as it takes them, under its lock and so in its order, where there is a recorder.
+class Driven : public Engine {
+ public:
+  Driven(const Config& config, std::shared_ptr<io::ReplayLogger> recorder) : Engine(config) {
+    if (recorder == nullptr || !recorder->records_engine()) return;
+    recorder_ = std::move(recorder);
+    recorder_->start(config);
+  }
+
+  CallId submit(Submit call, Now now) {
+    if (recorder_ == nullptr) return Engine::submit(std::move(call), now);
+    const Input input = call;
+    const CallId id = Engine::submit(std::move(call), now);
+    recorder_->input(input, now, state_hash());
+    return id;
+  }
+  void handle(const Input& input, Now now) {
+    Engine::handle(input, now);
+    if (recorder_ != nullptr) recorder_->input(input, now, state_hash());
+  }
+
+ private:
+  std::shared_ptr<io::ReplayLogger> recorder_;
+};
+
+using Machine = Locked<Driven>;
 
 // A Python bytes object kept by reference, never copied. The engine lets go of it under its lock: see plain().
 class BytesPayload final : public Payload {
@@ -43,7 +69,7 @@ Now now_of(Instant mono, WallTime wall) {
 }
 
 void handle(Machine& machine, const Input& input, Now now) {
-  machine.with([&](Engine& engine) { engine.handle(input, now); });
+  machine.with([&](Driven& driven) { driven.handle(input, now); });
 }
 
 AttemptRecord attempt_of(const py::tuple& state) {
@@ -282,7 +308,11 @@ void register_engine(py::module_& m) {
       .def_readonly("refusal", &Finish::refusal);
 
   py::class_<Machine> engine(m, "Engine");
-  engine.def(py::init([](const Config& config) { return std::make_unique<Machine>(config); }), py::arg("config"))
+  engine
+      .def(py::init([](const Config& config, std::shared_ptr<io::ReplayLogger> recorder) {
+             return std::make_unique<Machine>(config, std::move(recorder));
+           }),
+           py::arg("config"), py::arg("recorder") = py::none())
       .def("stats", [](Machine& self) { return stats_dict(self.with([](const Engine& e) { return e.stats(); })); })
       .def("tracker",
            [](Machine& self) {
@@ -315,7 +345,7 @@ void register_engine(py::module_& m) {
                          key.value ? std::optional(key_of(key.value->get())) : std::nullopt,
                          std::move(targets),
                          std::move(scopes)};
-             return self.with([&](Engine& e) { return e.submit(std::move(call), now); });
+             return self.with([&](Driven& driven) { return driven.submit(std::move(call), now); });
            });
   def_fast(engine, "streaming", "attempt, mono, wall",
            [](Machine& self, AttemptId attempt, Instant mono, WallTime wall) {

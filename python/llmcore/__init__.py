@@ -71,6 +71,10 @@ if TYPE_CHECKING:
     from llmcore.providers.registry import register_provider as register_provider
     from llmcore.providers.responses import OpenAIResponsesProvider as OpenAIResponsesProvider
     from llmcore.providers.stream import StreamDecoder as StreamDecoder
+    from llmcore.recording import ReplayLogger as ReplayLogger
+    from llmcore.recording import ReplayRng as ReplayRng
+    from llmcore.recording import ReplayValidator as ReplayValidator
+    from llmcore.replay_transport import ReplayTransport as ReplayTransport
     from llmcore.runtime import Runtime as Runtime
     from llmcore.types import CallContext as CallContext
     from llmcore.types import CallRecord as CallRecord
@@ -151,6 +155,10 @@ _HOME = {
     "RateLimiter": "_core",
     "RecordKind": "_core",
     "ReplayError": "errors",
+    "ReplayLogger": "recording",
+    "ReplayRng": "recording",
+    "ReplayTransport": "replay_transport",
+    "ReplayValidator": "recording",
     "Reply": "types",
     "RequestQueue": "_core",
     "ResponseCache": "_core",
@@ -235,6 +243,10 @@ __all__ = [
     "RateLimiter",
     "RecordKind",
     "ReplayError",
+    "ReplayLogger",
+    "ReplayRng",
+    "ReplayTransport",
+    "ReplayValidator",
     "Reply",
     "RequestQueue",
     "ResponseCache",

@@ -922,6 +922,160 @@ class Finish:
     @property
     def refusal(self) -> BudgetRefusal | None: ...
 
+class Divergence:
+    """Where two runs part. str() is one sentence."""
+
+    @property
+    def tick(self) -> int:
+        """Of the frame it happened in; 0 before the first."""
+    @property
+    def event(self) -> int:
+        """Number of the event in the expected recording, from 1."""
+    @property
+    def field(self) -> str:
+        """As a path: "input.submit.targets[0].model"; "state" where the engine went another way."""
+    @property
+    def expected(self) -> str: ...
+    @property
+    def got(self) -> str: ...
+
+class ReplayLogger:
+    """Writes a recording. Thread-safe; a forked child records nothing. See :class:`llmcore.recording.ReplayLogger`.
+
+    Methods that record give whether they did: not after the recording was given up, for the reason in `problem`.
+    """
+
+    def __init__(self, directory: str, ack: str = "os", engine: bool = True) -> None:
+        """
+        :param ack: "memory", "os" or "disk"
+        :param engine: False leaves the engine's inputs out
+        :raises OSError: the directory holds a recording already, or cannot be written
+        """
+    def request(
+        self,
+        call: SupportsIndex,
+        attempt: SupportsIndex,
+        fingerprint: bytes,
+        provider: str,
+        method: str,
+        url: str,
+        body: bytes,
+    ) -> int:
+        """A request goes out. Gives how many equal ones went before."""
+    def response(
+        self,
+        call: SupportsIndex,
+        attempt: SupportsIndex,
+        fingerprint: bytes,
+        ordinal: SupportsIndex,
+        status: SupportsIndex,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        error: Outcome | None = None,
+        message: str = "",
+    ) -> None:
+        """What came of it; a status of 0 with an error: no answer."""
+    def frame(self, tick: SupportsIndex) -> bool:
+        """A frame of the program begins."""
+    def rng(self, name: str, value: SupportsIndex, bound: SupportsIndex = 0) -> bool:
+        """The program drew `value` from [0, bound), or from all of 64 bits with a bound of 0.
+
+        :raises ValueError: it is not below its bound, or has no name
+        """
+    def snapshot(self, tick: SupportsIndex, name: str, state: bytes, keep: bool = False) -> bool:
+        """The state of a part of the program's world: as a hash, and with `keep` as it is.
+
+        :raises ValueError: it has no name
+        """
+    def append(self, event: dict[str, Any]) -> bool:
+        """An event as RecordingReader gave it.
+
+        :raises ValueError: it is none
+        """
+    def close(self) -> bool:
+        """Writes the end; whether the recording is whole."""
+    def abandon(self) -> bool:
+        """Ends without one, as if the program had been killed."""
+    @property
+    def records_engine(self) -> bool: ...
+    @property
+    def problem(self) -> str | None:
+        """Why nothing more is recorded; None while all is well."""
+    def stats(self) -> dict[str, Any]:
+        """Events recorded by kind, their bytes, and how many events were refused."""
+
+class RecordingReader:
+    """Reads a recording, event by event. See :class:`llmcore.recording.Recording`."""
+
+    def __init__(self, directory: str) -> None:
+        """:raises OSError: the directory cannot be read"""
+    def next(self) -> dict[str, Any] | None:
+        """The next event, or None at the end and after the first problem."""
+    @property
+    def number(self) -> int: ...
+    @property
+    def tick(self) -> int: ...
+    @property
+    def complete(self) -> bool: ...
+    @property
+    def problem(self) -> str | None: ...
+
+class ReplayReport:
+    """What came of running a recording again."""
+
+    @property
+    def events(self) -> int: ...
+    @property
+    def engines(self) -> int: ...
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def divergence(self) -> Divergence | None:
+        """The first; nothing after it was run."""
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the recording itself."""
+    @property
+    def complete(self) -> bool: ...
+    @property
+    def ok(self) -> bool: ...
+
+def replay(directory: str) -> ReplayReport:
+    """Runs fresh engines over the inputs of a recording and compares each state hash."""
+
+class ComparisonReport:
+    @property
+    def compared(self) -> int: ...
+    @property
+    def divergence(self) -> Divergence | None: ...
+    @property
+    def problem(self) -> str | None: ...
+
+def compare_recordings(expected: str, got: str, kinds: Sequence[str] = ()) -> ComparisonReport:
+    """Reads two recordings side by side as far as they are equal.
+
+    :param kinds: of events to compare; none: all
+    """
+
+class ReplayRng:
+    """Named random draws, recorded or given again. See :class:`llmcore.recording.ReplayRng`."""
+
+    def __init__(self, seed: SupportsIndex, logger: ReplayLogger | None = None) -> None: ...
+    @staticmethod
+    def of(directory: str) -> ReplayRng:
+        """Gives the draws of a recording again."""
+    def next(self, name: str) -> int: ...
+    def below(self, name: str, bound: SupportsIndex) -> int: ...
+    def between(self, name: str, low: SupportsIndex, high: SupportsIndex) -> int: ...
+    @property
+    def replaying(self) -> bool: ...
+    @property
+    def draws(self) -> int: ...
+    @property
+    def divergence(self) -> Divergence | None: ...
+    @property
+    def problem(self) -> str | None: ...
+
 class Engine:
     """Every decision about every call. The host hands in inputs with the time, then drains the actions.
 
@@ -929,8 +1083,11 @@ class Engine:
     and ignored.
     """
 
-    def __init__(self, config: Config) -> None:
-        """:raises ValueError: the configuration has problems; all are named"""
+    def __init__(self, config: Config, recorder: ReplayLogger | None = None) -> None:
+        """
+        :param recorder: records the configuration and every input, with the state after it
+        :raises ValueError: the configuration has problems; all are named
+        """
     def submit(
         self,
         tenant: str,
@@ -1022,6 +1179,8 @@ class RecordKind(IntEnum):
     FRAME = 68
     RNG = 69
     SNAPSHOT = 70
+    RECORDING_BEGIN = 71
+    RECORDING_END = 72
 
 class JournalError(OSError):
     """``errno`` and ``filename`` are set where the system refused something. ``code`` is one of: system (trying again

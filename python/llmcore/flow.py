@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from llmcore.clock import Clock
     from llmcore.estimate import TokenEstimator
     from llmcore.providers.base import LLMProvider
+    from llmcore.recording import ReplayLogger
 
 __all__ = ["Host", "Park", "Perform", "Step", "call_flow", "tell"]
 
@@ -59,6 +60,7 @@ class Host(Protocol):
     clock: "Clock"
     estimator: "TokenEstimator"
     sink: Sink
+    recorder: "ReplayLogger | None"
 
     def provider(self, name: str) -> "LLMProvider":
         """The provider of that name."""
@@ -160,6 +162,7 @@ def _begin(runtime: Host, call: Call, send: Send) -> None:
 def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpResponse | TransportError | None, None]:
     provider = call.providers[send.target]
     request = call.requests[send.target]
+    recorder, exchange = runtime.recorder, None
     try:
         if provider.local:
             with inside(call.context, call.id):
@@ -168,7 +171,12 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpRespo
         else:
             encoded = call.first if send.target == 0 and call.first is not None else provider.encode(request)
             timeout = (send.not_after - runtime.clock.now()[0]) / 1e9
+            if recorder is not None:
+                exchange = recorder.exchange(call.number, send.attempt, provider.name, encoded)
             response = yield Perform(encoded, max(timeout, 0.001))
+            if exchange is not None:
+                assert response is not None
+                response = exchange.came(response)
         if isinstance(response, HttpResponse):
             observation = None if provider.local else provider.observe(response.headers)
             decoded = provider.decode(response.status, response.headers, response.body)
@@ -182,6 +190,8 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpRespo
         _log.exception("provider %s raised while handling an exchange", provider.name)
         problem = f"the provider's own code raised {type(error).__name__}; see the log of 'llmcore'"
         decoded, observation, response = Failure(Outcome.SERVER_ERROR, problem, should_retry=False), None, None
+    if exchange is not None:
+        exchange.end()
     if isinstance(decoded, Failure):
         call.failure = decoded
         runtime.failed(call, send, decoded, observation)

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from llmcore.ledger.tracker import UsageTracker
     from llmcore.pricing import Catalogue
     from llmcore.providers.base import LLMProvider
+    from llmcore.recording import ReplayLogger
 
-__all__ = ["NoLedger", "Recorder", "Runtime", "ledger_of"]
+__all__ = ["NoLedger", "Observer", "Runtime", "ledger_of", "surroundings"]
 
 _NO_USAGE = Usage()
 #: How often, and after how many seconds each, close() looks whether the threads and tasks of cancelled calls have
@@ -62,7 +63,12 @@ class NoLedger:
 
 
 #: Sees every action of the engine in order, under the lock: it must be quick and must not call back.
-Recorder = Callable[[object], None]
+Observer = Callable[[object], None]
+
+
+def surroundings() -> "tuple[Transport, ReplayLogger | None]":
+    """The transport and the recorder of a runtime that was given neither; a test's recording puts others in place."""
+    return create_transport(), None
 
 
 class Runtime:
@@ -72,7 +78,8 @@ class Runtime:
     :param tracker: where finished calls go; None opens the ledger that the settings name and closes it with the runtime
     :param transport: what speaks HTTP; None creates the native one
     :param clock: where the time comes from; tests inject a :class:`~llmcore.clock.ManualClock`
-    :param recorder: sees every action of the engine
+    :param recorder: records everything that the runtime does: the engine's inputs, and what goes out and comes in
+    :param observer: sees every action of the engine
     :raises LLMConfigError: the settings are unusable
     """
 
@@ -86,7 +93,8 @@ class Runtime:
         tracker: Sink | None = None,
         transport: Transport | None = None,
         clock: Clock | None = None,
-        recorder: Recorder | None = None,
+        recorder: "ReplayLogger | None" = None,
+        observer: Observer | None = None,
     ) -> None:
         from llmcore.config import Settings
 
@@ -97,14 +105,17 @@ class Runtime:
             raise LLMConfigError(f"tracker= is a UsageTracker or another Sink, not {given}; say UsageTracker(url)")
         self.settings = settings if settings is not None else Settings()
         self.clock: Clock = clock if clock is not None else SystemClock()
+        if transport is None and recorder is None:
+            transport, recorder = surroundings()
         self.transport = transport if transport is not None else create_transport()
+        self.recorder = recorder
         self.estimator = TokenEstimator()
         self._config = self.settings.engine_config()
         self._owns_sink = tracker is None
         self.sink: Sink = tracker if tracker is not None else ledger_of(self.settings) or NoLedger()
         self._alert_observers: weakref.WeakKeyDictionary[object, Callable[[AlertRecord], None]]
         self._alert_observers = weakref.WeakKeyDictionary()
-        self._recorder = recorder
+        self._observer = observer
         self._providers: dict[str, LLMProvider] = {}
         self._catalogue: Catalogue | None = None
         self._closed = False
@@ -115,7 +126,7 @@ class Runtime:
         """What a process has of its own: an engine with its randomness, its lock, and who waits."""
         if self.settings.seed is None:
             self._config.seed = int.from_bytes(os.urandom(8), "little")
-        self._engine = Engine(self._config)
+        self._engine = Engine(self._config, self.recorder)
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
         self._alerts: list[AlertRecord] = []
@@ -262,8 +273,8 @@ class Runtime:
         lock.
         """
         for action in self._engine.drain():
-            if self._recorder is not None:
-                self._recorder(action)
+            if self._observer is not None:
+                self._observer(action)
             if isinstance(action, AlertRecord):
                 self._alerts.append(action)
                 continue
@@ -382,6 +393,7 @@ def _after_fork_in_child() -> None:
     """
     Runtime._default_lock = threading.Lock()
     for runtime in list(_live):
+        runtime.recorder = None  # the recording is the parent's
         runtime._begin()
 
 

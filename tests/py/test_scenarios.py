@@ -159,7 +159,7 @@ class Harness:
             tracker=self.sink,
             transport=self.transport,
             clock=self.clock,
-            recorder=self.script.record,
+            observer=self.script.record,
         )
         self.runtime.estimator = ScriptedEstimator()
         self.parking = WatchedParking(self.runtime, self.changed)

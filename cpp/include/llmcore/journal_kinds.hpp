@@ -26,7 +26,9 @@ namespace llmcore {
   X(response_body, 67)          \
   X(frame, 68)                  \
   X(rng, 69)                    \
-  X(snapshot, 70)
+  X(snapshot, 70)               \
+  X(recording_begin, 71)        \
+  X(recording_end, 72)
 
 enum class RecordKind : std::uint16_t {
 #define LLMCORE_RECORD_KIND(name, number) name = number,

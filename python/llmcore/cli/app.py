@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from llmcore.cli.replay import app as replay_app
 from llmcore.types import Priority
 
 __all__ = ["app"]
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The layer between a program and every language model it calls.",
 )
+app.add_typer(replay_app, name="replay")
 
 
 def _version(wanted: bool) -> None:

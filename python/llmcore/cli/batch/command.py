@@ -200,7 +200,7 @@ async def _run_all(
         settings,
         tracker=NoLedger() if tracker is None else tracker,
         transport=ListeningTransport(create_transport(), judge),
-        recorder=judge.see,
+        observer=judge.see,
     )
     try:
         client = AsyncLLMClient(
