@@ -31,13 +31,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Contender:
-    """One library's way to do it. `requirement`: what pip installs for it; empty: llmcore, or Python alone."""
+    """One library's way to do it. `requirement`: what pip installs for it; empty: llmcore, or Python alone. `least`:
+    fewer in a row say nothing.
+    """
 
     group: str
     name: str
     prepare: Callable[[], Prepared]
     requirement: str = ""
     own: bool = False
+    least: int = 1
 
 
 @dataclass
@@ -51,12 +54,12 @@ class Registry:
         self.groups[name] = Group(name, title, unit, more_is_better, waits)
 
     def contender(
-        self, group: str, name: str, requirement: str = "", *, own: bool = False
+        self, group: str, name: str, requirement: str = "", *, own: bool = False, least: int = 1
     ) -> Callable[[Callable[[], Prepared]], Callable[[], Prepared]]:
         """Enters the function below it. `own`: it is llmcore's, and runs where llmcore is installed."""
 
         def enter(prepare: Callable[[], Prepared]) -> Callable[[], Prepared]:
-            self.contenders.append(Contender(group, name, prepare, requirement, own))
+            self.contenders.append(Contender(group, name, prepare, requirement, own, least))
             return prepare
 
         return enter

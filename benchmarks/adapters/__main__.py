@@ -20,10 +20,11 @@ def main() -> None:
     if not isinstance(prepared, tuple) and not inspect.signature(prepared).parameters:
         print(prepared())  # type: ignore[call-arg]
         return
-    count, took = 1, 0.0
+    count, took = found.least, 0.0
     while took < budget / RUNS:
-        count = count * 2 if took < budget / RUNS / 20 else int(count * budget / RUNS / took * 1.1) + 1
         took = seconds(prepared, count, waits=waits)  # type: ignore[arg-type]
+        if took < budget / RUNS:
+            count = count * 2 if took < budget / RUNS / 20 else int(count * budget / RUNS / took * 1.1) + 1
     print(min(seconds(prepared, count, waits=waits) for _ in range(RUNS)) / count * 1e9)  # type: ignore[arg-type]
 
 

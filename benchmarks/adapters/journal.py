@@ -93,7 +93,7 @@ def orm_rows() -> Prepared:
     return "add()", {"add": add}
 
 
-@REGISTRY.contender("journal-disk", "llmcore, 64 threads share a sync", own=True)
+@REGISTRY.contender("journal-disk", "llmcore, 64 threads share a sync", own=True, least=32 * AT_ONCE)
 def disk() -> Prepared:
     append = appending("disk")
     pool = ThreadPoolExecutor(AT_ONCE)
@@ -102,7 +102,7 @@ def disk() -> Prepared:
         for _ in range(n):
             append(KIND, RECORD)
 
-    return lambda n: [done.result() for done in [pool.submit(work, n // AT_ONCE + 1) for _ in range(AT_ONCE)]]
+    return lambda n: [done.result() for done in [pool.submit(work, n // AT_ONCE) for _ in range(AT_ONCE)]]
 
 
 @REGISTRY.contender("journal-disk", "os.write + os.fdatasync", own=True)
