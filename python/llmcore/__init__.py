@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from llmcore.errors import QueueTimeoutError as QueueTimeoutError
     from llmcore.errors import ReplayError as ReplayError
     from llmcore.errors import UnknownModelError as UnknownModelError
+    from llmcore.integrations.instrument import instrument as instrument
     from llmcore.ledger.costs import CostTracker as CostTracker
     from llmcore.ledger.costs import LLMUsageRecord as LLMUsageRecord
     from llmcore.ledger.logger import LLMLogger as LLMLogger
@@ -170,6 +171,7 @@ _HOME = {
     "ToolCall": "types",
     "ToolCallDelta": "types",
     "UnknownModelError": "errors",
+    "instrument": "integrations.instrument",
     "Texts": "types",
     "log_rag_query": "ledger.logger",
     "LLMLogger": "ledger.logger",
@@ -264,6 +266,7 @@ __all__ = [
     "__version__",
     "context",
     "create_provider",
+    "instrument",
     "log_rag_query",
     "register_provider",
 ]

@@ -106,6 +106,7 @@ class LLMLogger:
         *,
         finish_reason: str | None = None,
         response_model: str | None = None,
+        answered_at: float | None = None,
         tracker: UsageTracker | None = None,
     ) -> bool:
         """Writes down that a call was answered. Its latency is the time since its beginning.
@@ -113,6 +114,7 @@ class LLMLogger:
         :param response: what the model said
         :param tokens: what it used: a Usage, the ``usage`` of any client library's answer, a mapping, or a total
         :param estimated_cost: US dollars; None: what the catalogue of prices says, or unknown
+        :param answered_at: Unix seconds at which the provider says it answered, as prices change; None: its beginning
         :return: False if the call had ended already; nothing is changed then
         :raises LLMValidationError: no such call was begun here, or a figure is none; the call stays open
         """
@@ -127,8 +129,9 @@ class LLMLogger:
         call.response_model = response_model
         call.usage = used
         if cost is None:
-            if tokens is not None:
-                _price(call, used)
+            # A total without its parts has no price; a Usage knows its parts, be they estimated or not.
+            if tokens is not None and (isinstance(tokens, Usage) or not used.estimated):
+                _price(call, used, answered_at)
         else:
             call.cost, call.price_source = cost, "caller"
         _close(ledger, call, started, None if response is None else Texts(None, str(response)))
@@ -141,11 +144,13 @@ class LLMLogger:
         error: BaseException | str = "",
         *,
         error_code: str | None = None,
+        told: str | None = None,
         tracker: UsageTracker | None = None,
     ) -> bool:
         """Writes down that a call has no answer.
 
         :param error: why: an exception, or a sentence
+        :param told: what the row says instead of the exception's own words
         :return: False if the call had ended already; nothing is changed then
         :raises LLMValidationError: no such call was begun here
         """
@@ -154,7 +159,7 @@ class LLMLogger:
             return False
         ledger, call, started = ended
         call.status, call.outcome = _ending_of(error)
-        call.error_message = str(error) or type(error).__name__
+        call.error_message = told or str(error) or type(error).__name__
         call.error_code = error_code or (None if isinstance(error, str) else type(error).__name__)
         _close(ledger, call, started, None)
         return True
@@ -274,10 +279,11 @@ def _nano_usd(dollars: float | Decimal | None) -> int | None:
     return int(nano.to_integral_value())
 
 
-def _price(call: CallRecord, used: Usage) -> None:
-    """The price of the catalogue. Without the parts of a total there is none."""
+def _price(call: CallRecord, used: Usage, at: float | None) -> None:
+    """The price of the catalogue, if it has one."""
     from llmcore.pricing import catalogue
 
-    card = catalogue().card(call.provider, call.response_model or call.model, call.created_at // 1_000_000_000)
-    if card is not None and not used.estimated:
+    seconds = call.created_at // 1_000_000_000 if at is None else int(at)
+    card = catalogue().card(call.provider, call.response_model or call.model, seconds)
+    if card is not None:
         call.cost, call.price_source = card.cost(used), card.source
