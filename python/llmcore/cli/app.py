@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from llmcore.cli.prices import app as prices_app
 from llmcore.cli.replay import app as replay_app
 from llmcore.types import Priority
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The layer between a program and every language model it calls.",
 )
+app.add_typer(prices_app, name="prices")
 app.add_typer(replay_app, name="replay")
 
 

@@ -5,8 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from llmcore.ledger.entries import Payload
-from llmcore.ledger.rows import json_text
+from llmcore.ledger.entries import Payload, json_text
 from llmcore.types import Texts
 
 __all__ = ["Content", "ContentPolicy", "Redaction"]

@@ -11,10 +11,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from llmcore._core import AttemptRecord, Usage
-from llmcore.ledger.rows import json_text
 from llmcore.types import CallRecord
 
-__all__ = ["CLOSE", "NOTE", "OPEN", "Entry", "Payload", "completed", "decode", "encode"]
+__all__ = ["CLOSE", "NOTE", "OPEN", "Entry", "Payload", "completed", "decode", "encode", "json_text"]
 
 #: kinds of the journal's records
 OPEN: Final = 1
@@ -44,6 +43,14 @@ class Entry(msgspec.Struct, array_like=True):
     call: CallRecord
     metadata: str | None = None
     payload: Payload | None = None
+
+
+def json_text(value: Any) -> str:
+    """The JSON of a value. Never fails: what has none is written as near as can be."""
+    try:
+        return msgspec.json.encode(value, enc_hook=str).decode()
+    except Exception as error:  # keys that JSON has not, a dict that holds itself, a __str__ that raises
+        return msgspec.json.encode({"unwritable": type(error).__name__}).decode()
 
 
 def completed(payload: Payload | None, earlier: Payload | None) -> Payload | None:

@@ -9,14 +9,10 @@ SQLite and PostgreSQL reads a timestamp: ``2026-03-01 12:00:00.000000``.
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
-
+from llmcore.ledger.entries import Payload, json_text
 from llmcore.types import CallRecord, Outcome, Source, Usage
-
-if TYPE_CHECKING:
-    from llmcore.ledger.entries import Payload
 
 __all__ = [
     "ATTEMPT_COLUMNS",
@@ -25,7 +21,6 @@ __all__ = [
     "add_attempt_rows",
     "call_row",
     "error_code",
-    "json_text",
     "payload_row",
     "repaired",
     "source_name",
@@ -116,14 +111,6 @@ def utc_text(wall_ns: int) -> str:
     """A time in nanoseconds since the Unix epoch as the ledger writes it, cut to microseconds."""
     seconds, rest = divmod(wall_ns, 1_000_000_000)
     return _second_text(seconds) + str(1_000_000 + rest // 1000)[1:]
-
-
-def json_text(value: Any) -> str:
-    """The JSON of a value. Never fails: what has none is written as near as can be."""
-    try:
-        return msgspec.json.encode(value, enc_hook=str).decode()
-    except Exception as error:  # keys that JSON has not, a dict that holds itself, a __str__ that raises
-        return msgspec.json.encode({"unwritable": type(error).__name__}).decode()
 
 
 def call_row(record: CallRecord, metadata: str | None = None, spool: str | None = None) -> Row:
@@ -220,7 +207,7 @@ def add_attempt_rows(values: list[Any], record: CallRecord) -> None:
         )
 
 
-def payload_row(record: CallRecord, payload: "Payload") -> Row:
+def payload_row(record: CallRecord, payload: Payload) -> Row:
     """The row of ``llm_payloads``."""
     return (
         record.id,
