@@ -173,6 +173,18 @@ void register_token_tracker(py::module_& m) {
           },
           py::arg("other"))
       .def(
+          "merge_bytes",
+          [](Sketch& self, const py::bytes& data) {
+            const py::bytes kept = plain(data);
+            const std::string_view view(PyBytes_AS_STRING(kept.ptr()), size_of(kept));
+            if (!self.with([&](LatencySketch& s) { return s.merge_bytes(view); })) {
+              throw py::value_error("these bytes are no latency sketch");
+            }
+          },
+          py::arg("data"))
+      .def("to_bytes",
+           [](Sketch& self) { return py::bytes(self.with([](const LatencySketch& s) { return s.to_bytes(); })); })
+      .def(
           "quantile",
           [](Sketch& self, double p) {
             if (!(p >= 0.0 && p <= 1.0)) throw py::value_error("a quantile is between 0 and 1");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <utility>
 
 namespace llmcore {
@@ -25,6 +26,59 @@ Duration midpoint_of(std::size_t bucket) noexcept {
   const std::size_t shift = bucket / kPerOctave - 1;
   const auto lowest = static_cast<Duration>(bucket - kPerOctave * shift) << shift;
   return lowest + ((Duration{1} << shift) - 1) / 2;
+}
+
+constexpr char kFormat = 1;
+constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+
+// Seven bits a byte, the lowest first; the eighth bit says that more follow.
+void put(std::string& bytes, std::int64_t value) {
+  auto rest = static_cast<std::uint64_t>(value);
+  for (; rest >= 0x80; rest >>= 7) bytes.push_back(static_cast<char>((rest & 0x7F) | 0x80));
+  bytes.push_back(static_cast<char>(rest));
+}
+
+// Takes a number from the front; empty: there is none that fits in 63 bits.
+std::optional<std::int64_t> take(std::string_view& bytes) {
+  std::uint64_t value = 0;
+  for (unsigned shift = 0; shift < 63 && !bytes.empty(); shift += 7) {
+    const auto byte = static_cast<unsigned char>(bytes.front());
+    bytes.remove_prefix(1);
+    value |= static_cast<std::uint64_t>(byte & 0x7F) << shift;
+    if (byte < 0x80) return static_cast<std::int64_t>(value);
+  }
+  return std::nullopt;
+}
+
+struct Part {
+  Duration sum;
+  Duration min;
+  Duration max;
+};
+
+// Takes one sketch from the front and tells `add` each of its buckets, which it may refuse; empty: it is none.
+template <class Add>
+std::optional<Part> read(std::string_view& bytes, Add&& add) {
+  if (bytes.front() != kFormat) return std::nullopt;
+  bytes.remove_prefix(1);
+  const auto buckets = take(bytes);
+  const auto sum = take(bytes);
+  const auto min = take(bytes);
+  const auto max = take(bytes);
+  if (!buckets || !sum || !min || !max || *buckets < 1 || *min > *max || *sum < *max) return std::nullopt;
+
+  std::size_t bucket = bucket_of(*min);
+  const std::size_t last = bucket_of(*max);
+  for (std::int64_t i = 0; i < *buckets; ++i) {
+    const auto distance = take(bytes);
+    const auto values = take(bytes);
+    if (!distance || !values || *values < 1 || (*distance == 0) != (i == 0)) return std::nullopt;
+    if (static_cast<std::uint64_t>(*distance) > last - bucket) return std::nullopt;
+    bucket += static_cast<std::size_t>(*distance);
+    if (!add(bucket, *values)) return std::nullopt;
+  }
+  if (bucket != last) return std::nullopt;
+  return Part{*sum, *min, *max};
 }
 
 }  // namespace
@@ -120,6 +174,57 @@ void LatencySketch::merge(const LatencySketch& other) {
   max_ = std::max(max_, other.max_);
   sum_ = add_saturated(sum_, other.sum_);
   count_ += other.count_;
+}
+
+// Format, number of buckets, sum, minimum, maximum; then for each bucket how far it is from the one before (from that of
+// the minimum, for the first), and how many values it holds.
+std::string LatencySketch::to_bytes() const {
+  std::string bytes;
+  if (count_ == 0) return bytes;
+  std::int64_t buckets = 0;
+  for_each([&](std::size_t, std::int64_t) {
+    ++buckets;
+    return true;
+  });
+  bytes.push_back(kFormat);
+  put(bytes, buckets);
+  put(bytes, sum_);
+  put(bytes, min_);
+  put(bytes, max_);
+  std::size_t before = bucket_of(min_);
+  for_each([&](std::size_t bucket, std::int64_t n) {
+    put(bytes, static_cast<std::int64_t>(bucket - before));
+    put(bytes, n);
+    before = bucket;
+    return true;
+  });
+  return bytes;
+}
+
+bool LatencySketch::merge_bytes(std::string_view bytes) {
+  // Read twice, so that what turns out to be wrong at its end has changed nothing.
+  std::int64_t room = kMost - count_;
+  for (std::string_view rest = bytes; !rest.empty();) {
+    const auto part = read(rest, [&](std::size_t, std::int64_t n) {
+      if (n > room) return false;
+      room -= n;
+      return true;
+    });
+    if (!part) return false;
+  }
+  while (!bytes.empty()) {
+    std::int64_t count = 0;
+    const auto part = read(bytes, [&](std::size_t bucket, std::int64_t n) {
+      add_to(bucket, n);
+      count += n;
+      return true;
+    });
+    min_ = count_ == 0 ? part->min : std::min(min_, part->min);
+    max_ = std::max(max_, part->max);
+    sum_ = add_saturated(sum_, part->sum);
+    count_ += count;
+  }
+  return true;
 }
 
 Duration LatencySketch::quantile_permille(std::int64_t permille) const noexcept {

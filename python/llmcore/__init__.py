@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from llmcore.ledger.costs import LLMUsageRecord as LLMUsageRecord
     from llmcore.ledger.logger import LLMLogger as LLMLogger
     from llmcore.ledger.logger import log_rag_query as log_rag_query
+    from llmcore.ledger.repo import LLMCall as LLMCall
+    from llmcore.ledger.repo import LLMCallRepository as LLMCallRepository
     from llmcore.ledger.tracker import UsageTracker as UsageTracker
     from llmcore.prepare import CostEstimate as CostEstimate
     from llmcore.pricing import CostCalculator as CostCalculator
@@ -112,6 +114,7 @@ _HOME = {
     "Citation": "types",
     "CostCalculator": "pricing",
     "CostEstimate": "prepare",
+    "CostTracker": "ledger.costs",
     "EmbeddingReply": "types",
     "EmbeddingRequest": "types",
     "Engine": "_core",
@@ -126,6 +129,8 @@ _HOME = {
     "JournalWriter": "_core",
     "LLMAuthError": "errors",
     "LLMBadRequestError": "errors",
+    "LLMCall": "ledger.repo",
+    "LLMCallRepository": "ledger.repo",
     "LLMCallStatusEnum": "types",
     "LLMCallTypeEnum": "types",
     "LLMCancelledError": "errors",
@@ -134,12 +139,14 @@ _HOME = {
     "LLMConnectionError": "errors",
     "LLMContextLengthError": "errors",
     "LLMError": "errors",
+    "LLMLogger": "ledger.logger",
     "LLMProvider": "providers.base",
     "LLMRateLimitError": "errors",
     "LLMRequest": "types",
     "LLMResponse": "types",
     "LLMServerError": "errors",
     "LLMTimeoutError": "errors",
+    "LLMUsageRecord": "ledger.costs",
     "LLMValidationError": "errors",
     "LedgerError": "errors",
     "LocalLlamaProvider": "providers.llama",
@@ -167,21 +174,18 @@ _HOME = {
     "Settings": "config",
     "Sink": "types",
     "StreamDecoder": "providers.stream",
+    "Texts": "types",
     "TokenTracker": "_core",
     "ToolCall": "types",
     "ToolCallDelta": "types",
     "UnknownModelError": "errors",
-    "instrument": "integrations.instrument",
-    "Texts": "types",
-    "log_rag_query": "ledger.logger",
-    "LLMLogger": "ledger.logger",
-    "LLMUsageRecord": "ledger.costs",
-    "CostTracker": "ledger.costs",
     "Usage": "_core",
     "UsageTracker": "ledger.tracker",
     "__version__": "_core",
     "context": "call_context",
     "create_provider": "providers.registry",
+    "instrument": "integrations.instrument",
+    "log_rag_query": "ledger.logger",
     "register_provider": "providers.registry",
 }
 
@@ -213,6 +217,8 @@ __all__ = [
     "JournalWriter",
     "LLMAuthError",
     "LLMBadRequestError",
+    "LLMCall",
+    "LLMCallRepository",
     "LLMCallStatusEnum",
     "LLMCallTypeEnum",
     "LLMCancelledError",

@@ -596,6 +596,13 @@ class LatencySketch:
     def add(self, ns: SupportsIndex) -> None:
         """A negative duration, of a clock that was set back, counts as 0."""
     def merge(self, other: LatencySketch) -> None: ...
+    def merge_bytes(self, data: bytes) -> None:
+        """Adds what another sketch was as bytes, or several, one after the other.
+
+        :raises ValueError: they are no sketch; nothing was added
+        """
+    def to_bytes(self) -> bytes:
+        """Nothing if it is empty, about 20 bytes for one value, then 2 or 3 for each bucket in use."""
     def quantile(self, p: SupportsFloat) -> int:
         """The duration at or below which `p` (0 to 1) of all lie; 0 when empty.
 

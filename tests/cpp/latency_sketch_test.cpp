@@ -142,5 +142,85 @@ TEST(LatencySketch, DoesNotWrapItsSum) {
   EXPECT_EQ(sketch.sum(), kMax);
 }
 
+void expect_equal(const LatencySketch& a, const LatencySketch& b) {
+  EXPECT_EQ(a.count(), b.count());
+  EXPECT_EQ(a.sum(), b.sum());
+  EXPECT_EQ(a.min(), b.min());
+  EXPECT_EQ(a.max(), b.max());
+  for (std::int64_t p = 0; p <= 1000; p += 5) EXPECT_EQ(a.quantile_permille(p), b.quantile_permille(p));
+}
+
+TEST(LatencySketch, IsTheSameAfterItWasBytes) {
+  Rng rng(3);
+  for (const int values : {0, 1, 2, 63, 64, 65, 1000}) {
+    LatencySketch sketch;
+    for (int i = 0; i < values; ++i) sketch.add(rng.between(0, kMax >> rng.between(0, 62)));
+    const std::string bytes = sketch.to_bytes();
+    LatencySketch read;
+    ASSERT_TRUE(read.merge_bytes(bytes));
+    expect_equal(read, sketch);
+    EXPECT_EQ(read.to_bytes(), bytes);
+  }
+  EXPECT_EQ(LatencySketch().to_bytes(), "");
+}
+
+TEST(LatencySketch, MergesBytesThatStandOneAfterTheOther) {
+  Rng rng(4);
+  LatencySketch whole;
+  std::string bytes;
+  for (int part = 0; part < 30; ++part) {
+    LatencySketch sketch;
+    for (int i = 0; i < part; ++i) {
+      const Duration value = rng.between(0, kMax >> rng.between(10, 62));
+      sketch.add(value);
+      whole.add(value);
+    }
+    bytes += sketch.to_bytes();
+  }
+  LatencySketch merged;
+  ASSERT_TRUE(merged.merge_bytes(bytes));
+  expect_equal(merged, whole);
+}
+
+TEST(LatencySketch, RefusesBytesThatAreNoneAndIsAsItWas) {
+  LatencySketch sketch;
+  for (Duration value = 1; value <= 500; value += 7) sketch.add(value * kMillisecond);
+  const std::string good = sketch.to_bytes();
+  // A value of 256 and one of 257 lie in one bucket.
+  const std::string bucket{"\x01\x01\x81\x04\x80\x02\x81\x02", 8};
+  ASSERT_TRUE(LatencySketch().merge_bytes(bucket + std::string("\x00\x02", 2)));
+  const std::string_view none[] = {"\x02", "\x01", "\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F"};
+  std::vector<std::string> bad(std::begin(none), std::end(none));
+  for (std::size_t length = 1; length < good.size(); ++length) bad.push_back(good.substr(0, length));
+  bad.push_back(bucket + std::string("\x01\x02", 2));  // the minimum in no bucket
+  bad.push_back(bucket + std::string("\x00\x00", 2));  // a bucket that holds nothing
+  bad.push_back(bucket + std::string("\x00\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F", 11));
+  bad.push_back(bucket + std::string("\x00\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F", 10));  // more than there is room for
+  for (const std::string& bytes : bad) {
+    LatencySketch touched = sketch;
+    EXPECT_FALSE(touched.merge_bytes(good + bytes)) << testing::PrintToString(bytes);
+    expect_equal(touched, sketch);
+  }
+}
+
+TEST(LatencySketch, ReadsAnyBytesWithoutHarm) {
+  Rng rng(5);
+  LatencySketch seed;
+  for (Duration value = 1; value <= 40; ++value) seed.add(value * value * kMicrosecond);
+  for (int round = 0; round < 20'000; ++round) {
+    std::string bytes = seed.to_bytes();
+    for (int i = 0; i < 3; ++i)
+      bytes[static_cast<std::size_t>(rng.below(bytes.size()))] = static_cast<char>(rng.below(256));
+    LatencySketch sketch;
+    if (sketch.merge_bytes(bytes)) {
+      LatencySketch again;
+      EXPECT_TRUE(again.merge_bytes(sketch.to_bytes()));
+      EXPECT_LE(sketch.quantile_permille(500), sketch.max());
+    } else {
+      EXPECT_EQ(sketch.count(), 0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace llmcore

@@ -9,6 +9,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "llmcore/types.hpp"
@@ -31,6 +34,12 @@ class LatencySketch {
   [[nodiscard]] Duration max() const noexcept { return count_ == 0 ? 0 : max_; }
   /// Bytes outside the object itself.
   [[nodiscard]] std::size_t memory() const noexcept { return cells_.capacity() * sizeof(std::uint64_t); }
+
+  /// The sketch as bytes: nothing if it is empty, about 20 for one value, then 2 or 3 for each bucket in use. What two
+  /// sketches are as bytes, one after the other, is their merger: whoever can append can merge.
+  [[nodiscard]] std::string to_bytes() const;
+  /// Adds what the bytes say. False: they are not what to_bytes() gives, and nothing was added.
+  [[nodiscard]] bool merge_bytes(std::string_view bytes);
 
  private:
   void add_to(std::size_t bucket, std::int64_t n);

@@ -143,19 +143,120 @@ def batch(
     raise typer.Exit(run_batch(options))
 
 
+_Database = Annotated[
+    str | None, typer.Option(metavar="URL|FILE", help="The ledger: a URL or an SQLite file; otherwise as configured.")
+]
+_Since = Annotated[
+    str | None,
+    typer.Option(metavar="WHEN", help="Only calls since then: 24h, 7d, 2026-11-20 or 2026-11-20T08:00 (UTC)."),
+]
+_Until = Annotated[str | None, typer.Option(metavar="WHEN", help="Only calls before then.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+_Csv = Annotated[bool, typer.Option("--csv", help="Print it as CSV.")]
+_Values = list[str] | None
+
+
 @app.command()
 def report(
-    database: Annotated[
-        str | None,
-        typer.Option(metavar="URL|FILE", help="The ledger: a URL or an SQLite file; otherwise as configured."),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(metavar="WHEN", help="Only calls since then: 24h, 7d, 2026-11-20 or 2026-11-20T08:00 (UTC)."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    database: _Database = None, since: _Since = None, until: _Until = None, json: _Json = False, csv: _Csv = False
 ) -> None:
     """Add up the calls in the ledger."""
     from llmcore.cli.report import run_report
 
-    run_report(database, since, json)
+    run_report(database, since, until, json=json, csv=csv)
+
+
+@app.command()
+def calls(
+    database: _Database = None,
+    status: Annotated[_Values, typer.Option(help="How they ended: success, error, lost, ... May be repeated.")] = None,
+    call_type: Annotated[_Values, typer.Option("--type", help="What they were for. May be repeated.")] = None,
+    provider: Annotated[_Values, typer.Option(help="Who answered, or was tried last. May be repeated.")] = None,
+    model: Annotated[_Values, typer.Option(help="The model that was asked. May be repeated.")] = None,
+    user: Annotated[_Values, typer.Option(help="Whose they were. May be repeated.")] = None,
+    company: Annotated[_Values, typer.Option(help="Whose company's they were. May be repeated.")] = None,
+    tag: Annotated[_Values, typer.Option(help="That they have. Repeated: all of them.")] = None,
+    where: Annotated[
+        _Values, typer.Option(metavar="COLUMN=VALUE", help="Any other column of llm_calls. May be repeated.")
+    ] = None,
+    since: _Since = None,
+    until: _Until = None,
+    sort: Annotated[
+        str, typer.Option(metavar="COLUMN", help="What to sort by; - puts the largest first.")
+    ] = "-created_at",
+    limit: Annotated[
+        int | None,
+        typer.Option(parser=_count, metavar="N", help="Calls to print, 10,000 at the most.", show_default="50"),
+    ] = None,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Go on behind this call, the last of a page.")] = None,
+    json: _Json = False,
+    csv: _Csv = False,
+) -> None:
+    """List calls of the ledger, the newest first."""
+    from llmcore.cli.calls import Wanted, run_calls
+
+    columns = {
+        "status": status,
+        "call_type": call_type,
+        "provider": provider,
+        "model": model,
+        "user_id": user,
+        "company_id": company,
+    }
+    wanted = Wanted(
+        columns={name: values or [] for name, values in columns.items()},
+        where=where or (),
+        tags=tag or (),
+        since=since,
+        until=until,
+        limit=50 if limit is None else limit,
+        after=after,
+        sort=sort,
+    )
+    run_calls(database, wanted, json=json, csv=csv)
+
+
+@app.command()
+def trace(
+    trace_id: Annotated[str, typer.Argument(metavar="ID", help="Of the trace, or of a call in it.")],
+    database: _Database = None,
+    json: _Json = False,
+    csv: _Csv = False,
+) -> None:
+    """Show the calls of one request of your application as a tree, with cost and latency of each."""
+    from llmcore.cli.calls import run_trace
+
+    run_trace(database, trace_id, json=json, csv=csv)
+
+
+_database = typer.Typer(no_args_is_help=True, help="The database of the ledger.")
+app.add_typer(_database, name="db")
+
+
+@_database.command()
+def upgrade(database: _Database = None, json: _Json = False, csv: _Csv = False) -> None:
+    """Make its tables, or bring them up to date."""
+    from llmcore.cli.database import run_upgrade
+
+    run_upgrade(database, json=json, csv=csv)
+
+
+@_database.command()
+def check(database: _Database = None, json: _Json = False, csv: _Csv = False) -> None:
+    """Look whether it is whole and up to date. Exit codes: 0 it is, 1 something is wrong, 2 it cannot be read."""
+    from llmcore.cli.database import run_check
+
+    raise typer.Exit(run_check(database, json=json, csv=csv))
+
+
+@_database.command()
+def cleanup(
+    days: Annotated[int, typer.Option(min=0, max=36_500, metavar="N", help="Remove calls older than so many days.")],
+    database: _Database = None,
+    json: _Json = False,
+    csv: _Csv = False,
+) -> None:
+    """Remove old calls, and with them their attempts, texts and sums."""
+    from llmcore.cli.database import run_cleanup
+
+    run_cleanup(database, days, json=json, csv=csv)

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from llmcore.cli.output import as_csv, one_shape
 from llmcore.cli.text import dollars, milliseconds, name, seconds, show
 from llmcore.errors import LLMConfigError
 
 if TYPE_CHECKING:
     from llmcore.ledger.report import Report, Section
 
-__all__ = ["moment", "render", "render_json", "run_report"]
+__all__ = ["ledger_url", "moment", "render", "render_csv", "render_json", "run_report"]
 
 #: Lines of a table.
 _ROWS = 50
@@ -20,24 +21,38 @@ _ROWS = 50
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def run_report(database: str | None, since: str | None, as_json: bool) -> None:
+def run_report(
+    database: str | None, since: str | None, until: str | None = None, *, json: bool = False, csv: bool = False
+) -> None:
     """Prints the report of the ledger.
 
-    :raises LLMError: there is no ledger, it cannot be read, or `since` is no time
+    :raises LLMError: there is no ledger, it cannot be read, or a time is none
+    """
+    one_shape(json=json, csv=csv)
+    from llmcore.ledger.stats import report
+
+    now = datetime.now(UTC)
+    start = None if since is None else moment(since, now, "--since")
+    end = None if until is None else moment(until, now, "--until")
+    found = report(ledger_url(database), since=start, until=end)
+    show(render_json(found) if json else render_csv(found) if csv else render(found))
+
+
+def ledger_url(given: str | None) -> str | None:
+    """The ledger that a command is about, as the user names it, or as configured.
+
+    :raises LLMConfigError: there is none
     """
     from llmcore.cli.batch.options import database_url
     from llmcore.config import Settings
-    from llmcore.ledger.stats import report
 
-    start = None if since is None else moment(since, datetime.now(UTC))
-    url = Settings().ledger.url if database is None else database_url(database)
+    url = Settings().ledger.url if given is None else database_url(given)
     if url == "none":
         raise LLMConfigError('the ledger is "none", so there is nothing to report; name a database with --database')
-    found = report(url, since=start)
-    show(render_json(found) if as_json else render(found))
+    return url
 
 
-def moment(text: str, now: datetime) -> datetime:
+def moment(text: str, now: datetime, option: str = "--since") -> datetime:
     """A time as the user tells it: so long ago (90m, 24h, 7d, 2w), or a date with or without a time, in UTC.
 
     :raises LLMConfigError: it is neither
@@ -48,7 +63,7 @@ def moment(text: str, now: datetime) -> datetime:
         found = datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError):
         raise LLMConfigError(
-            f"--since {text!r} is no time; say how long ago (90m, 24h, 7d, 2w) or a date, as in 2026-11-20T08:00 (UTC)"
+            f"{option} {text!r} is no time; say how long ago (90m, 24h, 7d, 2w) or a date, as in 2026-11-20T08:00 (UTC)"
         ) from None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
@@ -58,6 +73,21 @@ def render_json(report: "Report") -> str:
     import json
 
     return json.dumps(report.to_dict(), indent=2)
+
+
+def render_csv(report: "Report") -> str:
+    """The report as CSV: all calls, then by model, then by call type."""
+    rows = []
+    for part, sections in (
+        ("total", {"": report.total}),
+        ("model", report.by_model),
+        ("call_type", report.by_call_type),
+    ):
+        for key, section in sections.items():
+            told = section.to_dict()
+            latency = {f"latency_{field}": value for field, value in told.pop("latency").items()}
+            rows.append({"by": part, "name": key, **told, **latency})
+    return as_csv(rows, tuple(rows[0]))
 
 
 def render(report: "Report") -> str:
@@ -99,7 +129,7 @@ def render(report: "Report") -> str:
         f"{seconds(total.queue_ms_max / 1000)} the longest"
     )
     if total.errors:
-        lines.append(f"errors    {', '.join(f'{count:,} {code}' for code, count in total.errors.items())}")
+        lines.append(f"errors    {', '.join(f'{count:,} {name(code)}' for code, count in total.errors.items())}")
     lines.extend(_table("model", report.by_model))
     lines.extend(_table("call type", report.by_call_type))
     return "\n".join(lines)

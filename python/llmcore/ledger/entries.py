@@ -4,6 +4,7 @@ kept.
 MessagePack, fields by position. A newer version may append fields; an older one leaves out what it does not know.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Final, Literal
@@ -49,8 +50,11 @@ def json_text(value: Any) -> str:
     """The JSON of a value. Never fails: what has none is written as near as can be."""
     try:
         return msgspec.json.encode(value, enc_hook=str).decode()
-    except Exception as error:  # keys that JSON has not, a dict that holds itself, a __str__ that raises
-        return msgspec.json.encode({"unwritable": type(error).__name__}).decode()
+    except Exception:  # half a character, keys that JSON has not, a dict that holds itself, a __str__ that raises
+        try:
+            return json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "replace").decode()
+        except Exception as error:
+            return msgspec.json.encode({"unwritable": type(error).__name__}).decode()
 
 
 def completed(payload: Payload | None, earlier: Payload | None) -> Payload | None:

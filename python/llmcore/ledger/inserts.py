@@ -1,12 +1,14 @@
 """The INSERT statements of the ledger, and what to do when a row is refused."""
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, exc
 
 from llmcore.ledger.entries import NOTE, OPEN, Entry, completed
 from llmcore.ledger.revisions import begin_writing
+from llmcore.ledger.rollups import Rollup
 from llmcore.ledger.rows import (
     ATTEMPT_COLUMNS,
     CALL_COLUMNS,
@@ -51,11 +53,13 @@ class _Insert:
             connection.exec_driver_sql(self._one, rows)
 
 
-_LOSE_PENDING = """
+_PENDING = "status = 'pending' AND spool = {0}"
+_LOSE_PENDING = (
+    """
 UPDATE llm_calls SET status = 'lost', cost_nano_usd = reserved_nano_usd, spool = NULL, error_code = 'lost',
-       error_message = 'the process ended before this call did'
-WHERE status = 'pending' AND spool = {0}
-"""
+       error_message = 'the process ended before this call did' WHERE """
+    + _PENDING
+)
 
 
 _NOTE = """
@@ -82,6 +86,7 @@ class Inserts:
             self._mark, self._lock = "%s", " FOR UPDATE"
             parameters = 0
             by_month = ", created_at"  # a partitioned table's key holds what it is partitioned by
+        self._rollup = Rollup(connection)
         how = (self._mark, parameters)
         update = ", ".join(f"{column} = excluded.{column}" for column in CALL_COLUMNS[1:])
         self._calls = _Insert("llm_calls", CALL_COLUMNS, f"ON CONFLICT (id{by_month}) DO UPDATE SET {update}", *how)
@@ -130,6 +135,8 @@ class Inserts:
                 if known is not None:
                     entry.payload = completed(entry.payload, known[1].payload)
                 entries[entry.call.id] = (kind, entry)
+            # Most notes come right behind their call and become part of it.
+            notes = [note for note in notes if not _noted(entries.get(note.call.id), note)]
             if apart:
                 for one in entries.values():
                     error = self._insert_apart(connection, spool, one)
@@ -137,12 +144,13 @@ class Inserts:
                         rejected, refused = rejected + 1, refused or error
             else:
                 self._insert(connection, spool, list(entries.values()))
-            for note in notes:
-                self._add_note(connection, note)
+            self._add_notes(connection, notes)
+            self._rollup.apply(connection)
             self._move(connection, spool, max(position, through))
             connection.commit()
         except BaseException:
             connection.rollback()
+            self._rollup.clear()
             raise
         return rejected, refused
 
@@ -179,18 +187,24 @@ class Inserts:
                 add_attempt_rows(attempts, entry.call)
             if entry.payload is not None:
                 payloads += payload_row(entry.call, entry.payload)
-        for insert, columns, values in (
-            (self._begun, CALL_COLUMNS, begun),
-            (self._calls, CALL_COLUMNS, calls),
-            (self._attempts, ATTEMPT_COLUMNS, attempts),
-            (self._payloads, PAYLOAD_COLUMNS, payloads),
-        ):
-            insert.run(connection, repaired(columns, values) if repair else values)
+        if repair:
+            begun, calls = repaired(CALL_COLUMNS, begun), repaired(CALL_COLUMNS, calls)
+            attempts, payloads = repaired(ATTEMPT_COLUMNS, attempts), repaired(PAYLOAD_COLUMNS, payloads)
+        replaced = self._rollup.look_up(connection, calls)
+        self._begun.run(connection, begun)
+        self._calls.run(connection, calls)
+        self._attempts.run(connection, attempts)
+        self._payloads.run(connection, payloads)
+        self._rollup.add(calls, replaced)  # last: nothing is counted that is refused
 
-    def _add_note(self, connection: Connection, entry: Entry) -> None:
-        call, context = entry.call, entry.call.context
-        values = (context.trackable_type, context.trackable_id, context.user_id, call.call_type, call.id)
-        connection.exec_driver_sql(_NOTE.format(self._mark), values)
+    def _add_notes(self, connection: Connection, notes: list[Entry]) -> None:
+        ids = [note.call.id for note in notes]
+        before = self._rollup.finished(connection, ids)
+        for note in notes:
+            call, context = note.call, note.call.context
+            values = (context.trackable_type, context.trackable_id, context.user_id, call.call_type, call.id)
+            connection.exec_driver_sql(_NOTE.format(self._mark), values)
+        self._rollup.move(before, self._rollup.finished(connection, ids))
 
     # --- positions of spools ------------------------------------------------------------------------------------------
 
@@ -208,21 +222,41 @@ class Inserts:
 
     def lose_pending(self, connection: Connection, spool: str) -> None:
         """What was begun by the process of a spool and never ended is lost, and counts as the most it could cost."""
-        self._alone(connection, _LOSE_PENDING.format(self._mark), spool)
+        try:
+            begin_writing(connection)
+            self._rollup.count_lost(connection, _PENDING.format(self._mark), (spool,))
+            connection.exec_driver_sql(_LOSE_PENDING.format(self._mark), (spool,))
+            self._rollup.apply(connection)
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            self._rollup.clear()
+            raise
 
     def forget_spool(self, connection: Connection, spool: str) -> None:
         """Forgets the position of a spool that is gone."""
-        self._alone(connection, f"DELETE FROM llm_spools WHERE id = {self._mark}", spool)
-
-    @staticmethod
-    def _alone(connection: Connection, statement: str, *values: Any) -> None:
         try:
             begin_writing(connection)
-            connection.exec_driver_sql(statement, values)
+            connection.exec_driver_sql(f"DELETE FROM llm_spools WHERE id = {self._mark}", (spool,))
             connection.commit()
         except BaseException:
             connection.rollback()
             raise
+
+
+def _noted(one: tuple[int, Entry] | None, note: Entry) -> bool:
+    """Adds a note to the call that it is about; False: that is not here."""
+    if one is None:
+        return False
+    call, context, told = one[1].call, one[1].call.context, note.call.context
+    call.context = replace(
+        context,
+        trackable_type=context.trackable_type if told.trackable_type is None else told.trackable_type,
+        trackable_id=context.trackable_id if told.trackable_id is None else told.trackable_id,
+        user_id=told.user_id if context.user_id is None else context.user_id,
+    )
+    call.call_type = note.call.call_type if call.call_type is None else call.call_type
+    return True
 
 
 def _is_about_a_row(error: Exception, connection: Connection) -> bool:
@@ -236,6 +270,6 @@ def _is_about_a_row(error: Exception, connection: Connection) -> bool:
     if connection.dialect.name == "sqlite":
         return isinstance(error, exc.InterfaceError | exc.ProgrammingError)  # a type that cannot be bound
     # Without a code it comes from the driver, which cannot adapt a type; 42804 is a value of another type than its
-    # column.
+    # column, 54000 one that is too long for an index.
     code = getattr(error.orig, "sqlstate", None) if isinstance(error, exc.DBAPIError) else ""
-    return isinstance(error, exc.ProgrammingError) and code in (None, "42804")
+    return code == "54000" or (isinstance(error, exc.ProgrammingError) and code in (None, "42804"))

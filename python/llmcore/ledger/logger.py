@@ -205,6 +205,38 @@ class LLMLogger:
         with cls.log_call_sync(call_type, **call) as log_id:
             yield log_id
 
+    # --- questions, to the ledger of the process or to the one that `where` names -------------------------------------
+
+    @staticmethod
+    def get_cost_stats_sync(
+        user_id: str | None = None, days: int = 30, *, where: Any = None, **by: Any
+    ) -> dict[str, Any]:
+        """As :func:`llmcore.ledger.stats.get_cost_stats`."""
+        from llmcore.ledger.stats import get_cost_stats
+
+        return get_cost_stats(where, user_id=user_id, days=days, **by)
+
+    @staticmethod
+    def get_performance_stats_sync(
+        provider: str | None = None, model: str | None = None, days: int = 7, *, where: Any = None, **by: Any
+    ) -> dict[str, Any]:
+        """As :func:`llmcore.ledger.stats.get_performance_stats`."""
+        from llmcore.ledger.stats import get_performance_stats
+
+        return get_performance_stats(where, provider=provider, model=model, days=days, **by)
+
+    @classmethod
+    async def get_cost_stats(cls, user_id: str | None = None, days: int = 30, **more: Any) -> dict[str, Any]:
+        """As `get_cost_stats_sync`, in a thread."""
+        return await asyncio.to_thread(cls.get_cost_stats_sync, user_id, days, **more)
+
+    @classmethod
+    async def get_performance_stats(
+        cls, provider: str | None = None, model: str | None = None, days: int = 7, **more: Any
+    ) -> dict[str, Any]:
+        """As `get_performance_stats_sync`, in a thread."""
+        return await asyncio.to_thread(cls.get_performance_stats_sync, provider, model, days, **more)
+
 
 async def log_rag_query(
     prompt: str, model: str, provider: str = "openai", tags: Sequence[str] = (), **call: Any

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Index,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -29,7 +30,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from llmcore.types import LLMCallStatusEnum, Source
 
-__all__ = ["PARTITIONED", "UtcDateTime", "llm_attempts", "llm_calls", "llm_payloads", "llm_spools", "metadata"]
+__all__ = [
+    "PARTITIONED",
+    "UtcDateTime",
+    "llm_attempts",
+    "llm_calls",
+    "llm_payloads",
+    "llm_spools",
+    "llm_sums",
+    "metadata",
+]
 
 #: what PostgreSQL keeps a table for every month of, by ``created_at``
 PARTITIONED = ("llm_calls", "llm_attempts", "llm_payloads")
@@ -219,4 +229,26 @@ llm_spools = Table(
     _count("position"),
     Column("updated_at", UtcDateTime, nullable=False),
     CheckConstraint(_not_negative("position"), name="ck_llm_spools_position"),
+)
+
+_SUMMED = (
+    *("calls", "attempts", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
+    *("cost_nano_usd", "unpriced_calls", "saved_nano_usd", "queue_ns", "queue_ns_max"),
+)
+
+#: what the calls of an hour or a day come to, apart by all that tells them apart; see rollups.py
+llm_sums = Table(
+    "llm_sums",
+    metadata,
+    Column("scope", String, primary_key=True),
+    Column("start", UtcDateTime, primary_key=True),
+    *(
+        Column(name, String, primary_key=True)
+        for name in ("name", "tenant", "call_type", "provider", "model", "status", "source", "error_code")
+    ),
+    *(_count(name) for name in _SUMMED),
+    Column("latency", LargeBinary),
+    CheckConstraint(_one_of("scope", ("hour", "day", "user", "company")), name="ck_llm_sums_scope"),
+    CheckConstraint(_not_negative(*_SUMMED), name="ck_llm_sums_amounts"),
+    sqlite_with_rowid=False,
 )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exc, text
 
 from llmcore.ledger.models import PARTITIONED
 
-__all__ = ["drop_before", "make_ahead"]
+__all__ = ["drop_before", "dropped_rows", "make_ahead"]
 
 
 def _next_month(month: date) -> date:
@@ -69,3 +69,14 @@ def drop_before(connection: Connection, moment: datetime) -> list[str]:
                 connection.exec_driver_sql(f"DROP TABLE {name}")
                 dropped.append(name)
     return dropped
+
+
+def dropped_rows(connection: Connection, moment: datetime) -> int:
+    """How many calls :func:`drop_before` would drop."""
+    last = moment.astimezone(UTC).strftime("%Y_%m")
+    rows = 0
+    for name in _existing(connection, "llm_calls"):
+        month = name.removeprefix("llm_calls_")
+        if month != "default" and month < last:
+            rows += int(connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() or 0)
+    return rows

@@ -6,6 +6,7 @@ microseconds, anything cleverer a multiple. Times are text in UTC in the form in
 SQLite and PostgreSQL reads a timestamp: ``2026-03-01 12:00:00.000000``.
 """
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import cycle
@@ -18,6 +19,7 @@ __all__ = [
     "ATTEMPT_COLUMNS",
     "CALL_COLUMNS",
     "PAYLOAD_COLUMNS",
+    "TEXT_MAX",
     "add_attempt_rows",
     "call_row",
     "error_code",
@@ -67,9 +69,12 @@ _NOTHING = Usage()
 _OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
 _SOURCES = tuple(source.name.lower() for source in Source)
 
-_TEXT_MAX = 500
+#: characters of a text that was refused once
+TEXT_MAX = 500
 _MESSAGE_MAX = 2000
 _NUMBER_LIMIT = 2**63
+# A NUL in JSON: the backslash before the u is none that another one escapes.
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _JSON = frozenset({"tags", "metadata", "messages", "tool_calls"})
 _LONG = frozenset({"system_prompt", "prompt", "response"})
 _REAL = frozenset({"latency_ms", "queue_ms", "first_token_ms", "retry_after_ms", "temperature"})
@@ -242,7 +247,7 @@ def _repaired_value(column: str, value: Any) -> Any:
         return number if abs(number) < _NUMBER_LIMIT else None
     text = str(value).encode("utf-8", "replace").decode().replace("\x00", "")
     if column in _JSON:
-        return text.replace("\\u0000", "")
+        return _NUL.sub(r"\1", text)
     if column in _LONG:
         return text
-    return text[:_MESSAGE_MAX] if column == "error_message" else text[:_TEXT_MAX]
+    return text[:_MESSAGE_MAX] if column == "error_message" else text[:TEXT_MAX]

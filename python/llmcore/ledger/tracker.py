@@ -90,6 +90,16 @@ class UsageTracker:
                 UsageTracker._default = UsageTracker(url, **options)
             return UsageTracker._default
 
+    @classmethod
+    def current(cls) -> "UsageTracker | None":
+        """The process's own tracker, if it has been used."""
+        return UsageTracker._default
+
+    @property
+    def database(self) -> Database:
+        """Where the ledger is, to be asked."""
+        return self._writer.database
+
     @property
     def location(self) -> str:
         """Where the ledger is, fit to be shown: the path of a SQLite file, else the URL without user, password and

@@ -1,11 +1,15 @@
-"""A real PostgreSQL for the tests that need one."""
+"""A real PostgreSQL for the tests that need one, and ledgers in both databases."""
 
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import create_engine, make_url
+
+from llmcore.ledger import upgrade
+from llmcore.ledger.models import metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -34,3 +38,32 @@ def postgresql(postgresql_server: str, request: pytest.FixtureRequest) -> Iterat
     with admin.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
     admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgresql_ledger(postgresql_server: str) -> Iterator[str]:
+    """The URL of a ledger that stays: making one takes longer than most tests."""
+    url: URL = make_url(postgresql_server).set(drivername="postgresql+psycopg")
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE ledger_that_stays")
+    found = url.set(database="ledger_that_stays").render_as_string(hide_password=False)
+    upgrade(found)
+    yield found
+    with admin.connect() as connection:
+        connection.exec_driver_sql("DROP DATABASE ledger_that_stays WITH (FORCE)")
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty ledger, in SQLite and in PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'calls.db'}"
+        return
+    found: str = request.getfixturevalue("postgresql_ledger")
+    yield found
+    engine = create_engine(found, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"TRUNCATE {', '.join(metadata.tables)}")
+    engine.dispose()

@@ -21,6 +21,7 @@ TABLES = [
     ("llm_calls", CALL_COLUMNS),
     ("llm_attempts", ATTEMPT_COLUMNS),
     ("llm_payloads", tuple(models.llm_payloads.c.keys())),
+    ("llm_sums", tuple(models.llm_sums.c.keys())),
 ]
 Row = dict[str, object]
 

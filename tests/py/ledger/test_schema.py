@@ -47,7 +47,7 @@ def test_the_newest_migration_leaves_the_tables_that_models_describes(path: Path
     models.metadata.create_all(other)
     other.dispose()
     assert schema_of(path) == schema_of(tmp_path / "other.db")
-    assert len(schema_of(path)) == 14
+    assert len(schema_of(path)) == 15
 
 
 def test_head_names_the_newest_migration() -> None:

@@ -1,4 +1,4 @@
-"""Calls, their attempts, their texts, hourly sums, and how far each spool is written.
+"""Calls, their attempts, their texts, sums by hour and day, and how far each spool is written.
 
 In PostgreSQL the three tables that grow are partitioned by month, so that old months are dropped instead of deleted row
 by row; a partitioned table's key holds what it is partitioned by. What refers to a call is not declared there: it would
@@ -22,6 +22,11 @@ _INDEXED = ("created_at", "model")
 _BUCKETS = (
     *("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output_text", "reasoning"),
     *("audio_input", "audio_cache_read", "audio_output", "image_input", "image_output", "images"),
+)
+
+_SUMMED = (
+    *("calls", "attempts", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
+    *("cost_nano_usd", "unpriced_calls", "saved_nano_usd", "queue_ns", "queue_ns_max"),
 )
 
 
@@ -212,6 +217,20 @@ def upgrade() -> None:
         _check("ck_llm_spools_position", "position >= 0"),
     )
 
+    names = ("name", "tenant", "call_type", "provider", "model", "status", "source", "error_code")
+    op.create_table(
+        "llm_sums",
+        _text("scope", nullable=False),
+        _time("start", nullable=False),
+        *(_text(name, nullable=False) for name in names),
+        *(_count(name) for name in _SUMMED),
+        sa.Column("latency", sa.LargeBinary()),
+        sa.PrimaryKeyConstraint("scope", "start", *names),
+        _check("ck_llm_sums_scope", "scope = 'hour' OR scope = 'day' OR scope = 'user' OR scope = 'company'"),
+        _check("ck_llm_sums_amounts", _not_negative(*_SUMMED)),
+        sqlite_with_rowid=False,
+    )
+
     if postgresql:
         # What falls outside every month that was made ahead is kept too.
         for table in _PARTITIONED:
@@ -254,6 +273,7 @@ def _views() -> dict[str, str]:
 def downgrade() -> None:
     for view in _VIEWS:
         op.execute(f"DROP VIEW {view}")
+    op.drop_table("llm_sums")
     op.drop_table("llm_spools")
     for table in _PARTITIONED:
         op.drop_table(table)
