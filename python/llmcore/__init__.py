@@ -79,6 +79,8 @@ if TYPE_CHECKING:
     from llmcore.recording import ReplayValidator as ReplayValidator
     from llmcore.replay_transport import ReplayTransport as ReplayTransport
     from llmcore.runtime import Runtime as Runtime
+    from llmcore.stream import AsyncLLMStream as AsyncLLMStream
+    from llmcore.stream import LLMStream as LLMStream
     from llmcore.types import CallContext as CallContext
     from llmcore.types import CallRecord as CallRecord
     from llmcore.types import Chunk as Chunk
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AnthropicProvider": "providers.anthropic",
     "AsyncLLMClient": "aclient",
+    "AsyncLLMStream": "stream",
     "AzureOpenAIProvider": "providers.azure",
     "Backoff": "_core",
     "Budget": "_core",
@@ -145,6 +148,7 @@ _HOME = {
     "LLMRequest": "types",
     "LLMResponse": "types",
     "LLMServerError": "errors",
+    "LLMStream": "stream",
     "LLMTimeoutError": "errors",
     "LLMUsageRecord": "ledger.costs",
     "LLMValidationError": "errors",
@@ -192,6 +196,7 @@ _HOME = {
 __all__ = [
     "AnthropicProvider",
     "AsyncLLMClient",
+    "AsyncLLMStream",
     "AzureOpenAIProvider",
     "Backoff",
     "Budget",
@@ -233,6 +238,7 @@ __all__ = [
     "LLMRequest",
     "LLMResponse",
     "LLMServerError",
+    "LLMStream",
     "LLMTimeoutError",
     "LLMUsageRecord",
     "LLMValidationError",

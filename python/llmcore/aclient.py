@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, Any, Self
 
-from llmcore.flow import Park, Step
+from llmcore.flow import Park, Perform, Step
+from llmcore.flow_stream import Result
 from llmcore.prepare import View
+from llmcore.stream import AsyncLLMStream
 from llmcore.transport import TransportError
-from llmcore.types import HttpResponse, LLMResponse, Message, Priority
+from llmcore.types import LLMResponse, Message, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -55,6 +57,42 @@ class AsyncLLMClient(View):
         )
         return await run(self.runtime, flow)
 
+    def stream(
+        self,
+        messages: list[Message],
+        *,
+        model: str | None = None,
+        json_format: bool = False,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        response_format: dict[str, Any] | None = None,
+        priority: Priority = Priority.MEDIUM,
+        deadline: float | None = None,
+        cache: bool | None = None,
+        call_type: str | None = None,
+        **context_and_provider_params: Any,
+    ) -> AsyncLLMStream:
+        """The same call, whose answer is read while it is written: as :meth:`llmcore.client.LLMClient.stream`. Not
+        awaited itself: ``async for chunk in client.stream(...)``.
+        """
+        flow = self._prepare(
+            messages,
+            model,
+            json_format,
+            temperature,
+            max_tokens,
+            tools,
+            response_format,
+            priority,
+            deadline,
+            cache,
+            call_type,
+            context_and_provider_params,
+            stream=True,
+        )
+        return AsyncLLMStream(self.runtime, flow)
+
     async def close(self) -> None:
         """Closes the runtime if this client owns one. Calling it again does nothing."""
         if self._owns_runtime:
@@ -67,14 +105,12 @@ class AsyncLLMClient(View):
         await self.close()
 
 
-async def run(
-    runtime: "Runtime", flow: "Generator[Step, HttpResponse | TransportError | None, LLMResponse]"
-) -> LLMResponse:
+async def run(runtime: "Runtime", flow: "Generator[Step, Result, LLMResponse]") -> LLMResponse:
     """Runs a call's flow in the running task. An exception, cancellation included, closes the flow, which cancels the
     call.
     """
     asend = runtime.transport.asend
-    result: HttpResponse | TransportError | None = None
+    result: Result = None
     try:
         while True:
             step = flow.send(result)
@@ -82,6 +118,7 @@ async def run(
             if isinstance(step, Park):
                 await runtime.parking.wait_async(step.call)
             else:
+                assert type(step) is Perform
                 try:
                     result = await asend(step.request, step.timeout)
                 except TransportError as error:

@@ -9,7 +9,7 @@ import msgspec
 
 from llmcore._core import Abort, AttemptRecord, Finish, Send
 from llmcore.errors import LLMError
-from llmcore.types import CallContext, CallRecord, Failure, HttpRequest, LLMRequest, Reply
+from llmcore.types import CallContext, CallRecord, Chunk, Failure, HttpRequest, LLMRequest, Reply
 
 if TYPE_CHECKING:
     from llmcore.providers.base import LLMProvider
@@ -40,6 +40,8 @@ class Call(msgspec.Struct):
     first: HttpRequest | None
     keep: bool
     observers: Observers
+    #: whether its answer is handed out while it arrives
+    stream: bool = False
     #: known from its submission on: the ledger's id, the wall time in nanoseconds, the engine's number
     id: str = ""
     created_at: int = 0
@@ -53,6 +55,10 @@ class Call(msgspec.Struct):
     failure: Failure | None = None
     body: bytes = b""
     price_source: str | None = None
+    #: of a stream: the chunks that are still to be handed out when the call is over
+    rest: list[Chunk] = []
+    #: of a stream that the user has seen a part of, and that broke off: what came of it
+    partial: Reply | None = None
     #: nano-USD that its attempt can cost at the most; None: at an unknown price
     reserved: int | None = None
     #: the ledger knows that it was sent; that it is over

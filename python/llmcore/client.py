@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, Any, Self
 
-from llmcore.flow import Park, Step
+from llmcore.flow import Park, Perform, Step
+from llmcore.flow_stream import Result
 from llmcore.prepare import View
+from llmcore.stream import LLMStream
 from llmcore.transport import TransportError
-from llmcore.types import HttpResponse, LLMResponse, Message, Priority
+from llmcore.types import LLMResponse, Message, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -72,6 +74,46 @@ class LLMClient(View):
         )
         return run(self.runtime, flow)
 
+    def stream(
+        self,
+        messages: list[Message],
+        *,
+        model: str | None = None,
+        json_format: bool = False,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        tools: list[dict[str, Any]] | None = None,
+        response_format: dict[str, Any] | None = None,
+        priority: Priority = Priority.MEDIUM,
+        deadline: float | None = None,
+        cache: bool | None = None,
+        call_type: str | None = None,
+        **context_and_provider_params: Any,
+    ) -> LLMStream:
+        """The same call, whose answer is read while it is written; the arguments are those of :meth:`complete`.
+
+        The call begins with the first chunk that is asked for. Until that chunk is there, failures are retried and
+        failed over as ever; from then on one raises, with what came so far as `partial` on the error.
+
+        :raises LLMError: one of its subclasses, here for wrong arguments and otherwise while iterating
+        """
+        flow = self._prepare(
+            messages,
+            model,
+            json_format,
+            temperature,
+            max_tokens,
+            tools,
+            response_format,
+            priority,
+            deadline,
+            cache,
+            call_type,
+            context_and_provider_params,
+            stream=True,
+        )
+        return LLMStream(self.runtime, flow)
+
     def close(self) -> None:
         """Closes the runtime if this client owns one. Calling it again does nothing."""
         if self._owns_runtime:
@@ -84,12 +126,12 @@ class LLMClient(View):
         self.close()
 
 
-def run(runtime: "Runtime", flow: "Generator[Step, HttpResponse | TransportError | None, LLMResponse]") -> LLMResponse:
+def run(runtime: "Runtime", flow: "Generator[Step, Result, LLMResponse]") -> LLMResponse:
     """Runs a call's flow on the calling thread. An exception, Ctrl-C included, closes the flow, which cancels the
     call.
     """
     send = runtime.transport.send
-    result: HttpResponse | TransportError | None = None
+    result: Result = None
     try:
         while True:
             step = flow.send(result)
@@ -97,6 +139,7 @@ def run(runtime: "Runtime", flow: "Generator[Step, HttpResponse | TransportError
             if isinstance(step, Park):
                 runtime.parking.wait(step.call)
             else:
+                assert type(step) is Perform
                 try:
                     result = send(step.request, step.timeout)
                 except TransportError as error:

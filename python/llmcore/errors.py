@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from llmcore._core import Outcome
 
 if TYPE_CHECKING:
-    from llmcore.types import Failure
+    from llmcore.types import Failure, Reply
 
 __all__ = [
     "BudgetExceededError",
@@ -62,6 +62,7 @@ class LLMError(Exception):
     :param status: HTTP status of the last answer
     :param code: the provider's own error code
     :param request_id: the provider's id of the last request
+    :ivar partial: of a stream that broke off after chunks of it were handed out: what came of it, with what it used
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class LLMError(Exception):
         self.status = status
         self.code = code
         self.request_id = request_id
+        self.partial: Reply | None = None
 
 
 class LLMConfigError(LLMError):

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from llmcore.types import LLMRequest
+from llmcore.types import LLMRequest, Reply
 
-__all__ = ["TokenEstimate", "TokenEstimator"]
+__all__ = ["TokenEstimate", "TokenEstimator", "fill_in"]
 
 #: What a picture or a sound clip in a prompt is taken to cost: a 1024 x 1024 image at high detail is 765 tokens at
 #: OpenAI.
@@ -47,6 +47,15 @@ class TokenEstimator:
     def output(self, content: str) -> int:
         """Tokens of an answer that came without usage."""
         return (len(content.encode("utf-8", "replace")) + 3) // 4
+
+
+def fill_in(estimator: TokenEstimator, reply: Reply, request: LLMRequest, body_bytes: int) -> None:
+    """Estimates the usage that an answer does not tell."""
+    usage = reply.usage
+    if usage.input_tokens == 0:
+        usage.input_uncached = estimator.prompt(request, body_bytes).expected
+    if usage.output_tokens == 0:
+        usage.output_text = estimator.output(reply.content)
 
 
 def _text_length(value: Any) -> int:

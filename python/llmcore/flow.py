@@ -5,6 +5,8 @@ The generator decides nothing and does no I/O. It yields what has to happen outs
 - ``Park``: nothing to do until something lands in the call's mailbox. Sent back: None.
 - ``Perform``: send this HTTP request. Sent back: the response, or the :class:`~llmcore.transport.TransportError` that
   came instead.
+- for a stream, ``Open``, ``Read`` and ``Deliver`` of :mod:`llmcore.flow_stream`. Sent back: the exchange, its next
+  bytes (or the error instead of either), None.
 
 It returns the :class:`~llmcore.types.LLMResponse` or raises an :class:`~llmcore.errors.LLMError`. Closing it at any
 point, also by an exception thrown into its runner, cancels the call and gives everything back.
@@ -12,7 +14,7 @@ point, also by an exception thrown into its runner, cancels the call and gives e
 
 import logging
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import msgspec
 
@@ -20,7 +22,19 @@ from llmcore._core import AttemptRecord, Finish, Send
 from llmcore.call import Call
 from llmcore.call_context import inside
 from llmcore.errors import LLMError, error_for
+from llmcore.estimate import fill_in
 from llmcore.explain import explain
+from llmcore.flow_stream import (
+    Deliver,
+    Open,
+    Read,
+    Result,
+    Streamed,
+    decoded_again,
+    fault_of,
+    price_of,
+    streamed_attempt,
+)
 from llmcore.transport import TransportError
 from llmcore.types import (
     CallRecord,
@@ -28,7 +42,6 @@ from llmcore.types import (
     HttpRequest,
     HttpResponse,
     LLMCallStatusEnum,
-    LLMRequest,
     LLMResponse,
     Money,
     Outcome,
@@ -79,8 +92,19 @@ class Host(Protocol):
     ) -> None:
         """The attempt was answered."""
 
-    def failed(self, call: Call, send: Send, failure: Failure, observation: "RateObservation | None") -> None:
-        """The attempt failed."""
+    def streaming(self, call: Call, send: Send, stream: Streamed, observation: "RateObservation | None") -> None:
+        """The first chunk of the answer is about to reach the user."""
+
+    def failed(
+        self,
+        call: Call,
+        send: Send,
+        failure: Failure,
+        observation: "RateObservation | None",
+        usage: "Usage | None" = None,
+        price: "PriceCard | None" = None,
+    ) -> None:
+        """The attempt failed; `usage` was billed all the same."""
 
     def cancel(self, call: Call) -> None:
         """Gives up a call, wherever it stands."""
@@ -99,12 +123,10 @@ class Perform(msgspec.Struct):
     timeout: float
 
 
-Step = Park | Perform
+Step = Park | Perform | Open | Read | Deliver
 
 
-def call_flow(
-    runtime: Host, call: Call, submit: Callable[[], None]
-) -> Generator[Step, HttpResponse | TransportError | None, LLMResponse]:
+def call_flow(runtime: Host, call: Call, submit: Callable[[], None]) -> Generator[Step, Result, LLMResponse]:
     """Runs `call` from its submission (`submit` hands it to the engine) to its end."""
     finished = False
     try:
@@ -121,12 +143,15 @@ def call_flow(
                 call.reserved = action.worst_case
                 if not call.begun and not call.providers[action.target].local:
                     _begin(runtime, call, action)
-                yield from _attempt(runtime, call, action)
+                yield from (streamed_attempt if call.stream else _attempt)(runtime, call, action)
             elif type(action) is AttemptRecord:
                 call.attempts.append(action)
             elif type(action) is Finish:
                 finished = True
-                return _conclude(runtime, call, action)
+                answer = _conclude(runtime, call, action)
+                if call.rest:
+                    yield Deliver(call.rest, answer)
+                return answer
             # Abort needs nothing: whoever performs gives up at the attempt's own deadline.
     finally:
         if not finished:
@@ -159,7 +184,7 @@ def _begin(runtime: Host, call: Call, send: Send) -> None:
     call.begun = True
 
 
-def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpResponse | TransportError | None, None]:
+def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, Result, None]:
     provider = call.providers[send.target]
     request = call.requests[send.target]
     recorder, exchange = runtime.recorder, None
@@ -173,9 +198,8 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpRespo
             timeout = (send.not_after - runtime.clock.now()[0]) / 1e9
             if recorder is not None:
                 exchange = recorder.exchange(call.number, send.attempt, provider.name, encoded)
-            response = yield Perform(encoded, max(timeout, 0.001))
+            response = cast("HttpResponse | TransportError", (yield Perform(encoded, max(timeout, 0.001))))
             if exchange is not None:
-                assert response is not None
                 response = exchange.came(response)
         if isinstance(response, HttpResponse):
             observation = None if provider.local else provider.observe(response.headers)
@@ -184,12 +208,8 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpRespo
             assert isinstance(response, TransportError)
             observation = None
             decoded = Failure(response.outcome, str(response))
-    except LLMError as error:  # a fallback that is not configured, or cannot express the request
-        decoded, observation, response = Failure(error.outcome or Outcome.AUTH, error.message), None, None
-    except Exception as error:  # a user's own provider: its bug ends this attempt, not the books
-        _log.exception("provider %s raised while handling an exchange", provider.name)
-        problem = f"the provider's own code raised {type(error).__name__}; see the log of 'llmcore'"
-        decoded, observation, response = Failure(Outcome.SERVER_ERROR, problem, should_retry=False), None, None
+    except Exception as error:
+        decoded, observation, response = fault_of(provider, error), None, None
     if exchange is not None:
         exchange.end()
     if isinstance(decoded, Failure):
@@ -198,23 +218,13 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, HttpRespo
         return
     assert isinstance(response, HttpResponse)
     if decoded.usage.estimated:
-        _estimate(runtime, decoded, request, call)
+        size = len(call.first.body) if call.first is not None else 0
+        fill_in(runtime.estimator, decoded, request, size)
     call.reply, call.failure, call.body = decoded, None, response.body
-    price = runtime.price(provider, decoded.model or request.model, decoded.created)
-    if price is None and decoded.model:
-        price = runtime.price(provider, request.model, decoded.created)
+    price = price_of(runtime, provider, request, decoded)
     call.price_source = price.source if price is not None else None
     payload = response.body if call.keep else None
     runtime.replied(call, send, decoded.usage, price, payload, observation)
-
-
-def _estimate(runtime: Host, reply: Reply, request: LLMRequest, call: Call) -> None:
-    usage = reply.usage
-    if usage.input_tokens == 0:
-        size = len(call.first.body) if call.first is not None else 0
-        usage.input_uncached = runtime.estimator.prompt(request, size).expected
-    if usage.output_tokens == 0:
-        usage.output_text = runtime.estimator.output(reply.content)
 
 
 def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
@@ -223,7 +233,7 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
         shared = finish.source is not Source.PROVIDER
         if shared or reply is None:
             body = finish.payload or b""
-            decoded = runtime.provider(finish.provider).decode(200, _NO_HEADERS, body) if body else None
+            decoded = _decoded_again(call, runtime.provider(finish.provider), body) if body else None
             if not isinstance(decoded, Reply):  # only where a provider's decode() is not a function of its bytes
                 told = f"{finish.provider}: its stored answer cannot be decoded again"
                 raise _fail(runtime, call, finish, Outcome.SERVER_ERROR, told)
@@ -248,7 +258,7 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
             fallback,
             Money(finish.saved) if shared else _NO_MONEY,
             reply.request_id,
-            body,
+            b"" if call.stream else body,
             reply.refusal,
             reply.citations,
         )
@@ -259,6 +269,10 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
         failure = None  # of an earlier attempt: not what the call ends with
     hint = finish.retry_hint / 1e9 if finish.retry_hint else None
     raise _fail(runtime, call, finish, finish.outcome, explain(finish, failure), failure, hint)
+
+
+def _decoded_again(call: Call, provider: "LLMProvider", body: bytes) -> Reply | Failure:
+    return decoded_again(call, provider, body) if call.stream else provider.decode(200, _NO_HEADERS, body)
 
 
 def _fail(
@@ -281,6 +295,7 @@ def _fail(
         failure=failure,
         retry_after=retry_after,
     )
+    error.partial = call.partial
     _record(runtime, call, finish, _STATUS.get(outcome, LLMCallStatusEnum.ERROR), None, error)
     if call.observers.on_error is not None:
         tell(call.observers.on_error, error)
@@ -342,7 +357,8 @@ def _record(
     if call.attempts:
         record.started_at = call.attempts[0].started
     record.request_id = reply.request_id if reply is not None else (error.request_id if error is not None else None)
-    said = Texts(request.messages) if reply is None else Texts(request.messages, reply.content, reply.tool_calls)
+    came = reply if reply is not None else call.partial
+    said = Texts(request.messages) if came is None else Texts(request.messages, came.content, came.tool_calls)
     runtime.sink.record(record, said)
     call.recorded = True
     if call.observers.on_record is not None:

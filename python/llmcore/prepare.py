@@ -17,12 +17,12 @@ from llmcore.call_context import CONTEXT_FIELDS, resolve
 from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
 from llmcore.fingerprint import fingerprint
 from llmcore.flow import Step, call_flow
+from llmcore.flow_stream import Result
 from llmcore.runtime import Runtime
 from llmcore.types import (
     BUDGET_KEYS,
     CallContext,
     CallRecord,
-    HttpResponse,
     LLMRequest,
     LLMResponse,
     Message,
@@ -34,7 +34,6 @@ from llmcore.types import (
 if TYPE_CHECKING:
     from llmcore.config import Settings
     from llmcore.providers.base import LLMProvider
-    from llmcore.transport import TransportError
 
 __all__ = ["CostEstimate", "View"]
 
@@ -174,7 +173,8 @@ class View:
         cache: bool | None,
         call_type: str | None,
         rest: Mapping[str, Any],
-    ) -> "Generator[Step, HttpResponse | TransportError | None, LLMResponse]":
+        stream: bool = False,
+    ) -> "Generator[Step, Result, LLMResponse]":
         runtime = self.runtime
         described: dict[str, Any] = {}
         params: dict[str, Any] = {}
@@ -184,6 +184,7 @@ class View:
         first, of = self._chain[0]
         request = self._request(model or of, messages, max_tokens, params)
         request.json_format = json_format
+        request.stream = stream
         request.tools = tools
         request.response_format = response_format
         if temperature is not None:
@@ -206,6 +207,9 @@ class View:
         keep = runtime.settings.cache.enabled if cache is None else cache
         # A local provider is told what a call is for, so that is a part of what it is asked.
         asked = encoded.body if not first.local else encoded.body + f"\0{call_type}".encode()
+        if stream:
+            # What is stored is the bytes as they came. A provider may say elsewhere than in the body which it wants.
+            asked += b"\0stream"
         key = fingerprint(self.tenant, first.name, request.model, asked) if keep else None
         call = Call(
             self.tenant,
@@ -216,6 +220,7 @@ class View:
             encoded,
             keep,
             self._observers,
+            stream,
         )
         if type(priority) is not Priority:
             raise LLMValidationError(f"priority is Priority.HIGH, MEDIUM or LOW, not {priority!r}")

@@ -25,9 +25,10 @@ from llmcore.clock import Clock, SystemClock
 from llmcore.errors import LLMConfigError
 from llmcore.estimate import TokenEstimator
 from llmcore.flow import tell
+from llmcore.flow_stream import Streamed
 from llmcore.parking import Parking
 from llmcore.transport import Transport, create_transport
-from llmcore.types import CallRecord, Failure, Sink, Texts, Usage
+from llmcore.types import CallRecord, Failure, Outcome, Sink, Texts, Usage
 
 if TYPE_CHECKING:
     from llmcore.config import Settings
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["NoLedger", "Observer", "Runtime", "ledger_of", "surroundings"]
 
 _NO_USAGE = Usage()
+_FAR = 1 << 62
 #: How often, and after how many seconds each, close() looks whether the threads and tasks of cancelled calls have
 #: written them down. One that does not run any more never will.
 _MOST_LOOKS = 1000
@@ -129,6 +131,8 @@ class Runtime:
         self._engine = Engine(self._config, self.recorder)
         self._lock = threading.Lock()
         self._calls: dict[int, Call] = {}
+        self._streams: dict[int, Streamed] = {}  # those that their users have seen a part of, by call
+        self._streams_due = _FAR  # no later than the first of their deadlines
         self._alerts: list[AlertRecord] = []
         self.parking = Parking(self)
 
@@ -197,7 +201,7 @@ class Runtime:
         with self._lock:
             if self._closed:
                 raise LLMConfigError("this client is closed; make a new one")
-            mono, wall = self.clock.now()
+            mono, wall = self._now()
             call.created_at = wall
             call.id = uuid7(wall)
             call.number = number = self._engine.submit(
@@ -218,24 +222,53 @@ class Runtime:
     ) -> None:
         """The attempt was answered."""
         with self._lock:
-            mono, wall = self.clock.now()
+            mono, wall = self._now(but=call)
             if observation is not None:
                 self._engine.observed(call.tenant, call.providers[send.target].name, observation, mono, wall)
             self._engine.replied(send.attempt, usage, price, payload, mono, wall)
             self._deliver()
         self._tell_alerts()
 
-    def failed(self, call: Call, send: Send, failure: Failure, observation: RateObservation | None) -> None:
-        """The attempt failed."""
+    def streaming(self, call: Call, send: Send, stream: Streamed, observation: RateObservation | None) -> None:
+        """The first chunk of the answer is about to reach the user."""
+        with self._lock:
+            mono, wall = self._now()
+            if observation is not None:
+                self._engine.observed(call.tenant, call.providers[send.target].name, observation, mono, wall)
+            if call.number in self._calls and not call.mailbox:
+                self._engine.streaming(send.attempt, mono, wall)
+                stream.began = True
+                self._streams[call.number] = stream
+                self._streams_due = min(self._streams_due, stream.not_after)
+            self._deliver()
+        self._tell_alerts()
+
+    def failed(
+        self,
+        call: Call,
+        send: Send,
+        failure: Failure,
+        observation: RateObservation | None,
+        usage: Usage | None = None,
+        price: PriceCard | None = None,
+    ) -> None:
+        """The attempt failed; `usage` was billed all the same."""
         asked = failure.retry_after or 0.0
         # NaN compares false: a provider's nonsense is no wait. A century is as good as for ever.
         retry_after = round(min(asked, 3e9) * 1e9) if asked > 0 else 0
         with self._lock:
-            mono, wall = self.clock.now()
+            mono, wall = self._now(but=call)
             if observation is not None:
                 self._engine.observed(call.tenant, call.providers[send.target].name, observation, mono, wall)
             self._engine.failed(
-                send.attempt, failure.outcome, failure.should_retry, retry_after, _NO_USAGE, None, mono, wall
+                send.attempt,
+                failure.outcome,
+                failure.should_retry,
+                retry_after,
+                _NO_USAGE if usage is None else usage,
+                price,
+                mono,
+                wall,
             )
             self._deliver()
         self._tell_alerts()
@@ -246,7 +279,7 @@ class Runtime:
             return
         with self._lock:
             if call.number in self._calls:
-                self._engine.cancel(call.number, *self.clock.now())
+                self._end(call, *self._now())
                 self._deliver()
         self._tell_alerts()
 
@@ -256,14 +289,44 @@ class Runtime:
         :param not_before: monotonic nanoseconds that have passed for sure: a timer set for then has just fired
         """
         with self._lock:
-            mono, wall = self.clock.now()
-            self._engine.tick(max(mono, not_before), wall)
+            mono, wall = self._now(not_before)
+            self._engine.tick(mono, wall)
             self._deliver()
         self._tell_alerts()
 
     def next_deadline(self) -> int | None:
         """When a tick is due, in monotonic nanoseconds."""
         return self._engine.next_deadline()
+
+    def _now(self, not_before: int = 0, but: Call | None = None) -> tuple[int, int]:
+        """The time of the next input. Streams whose time is over by then are ended first, each with what it delivered:
+        the engine, which knows of no chunk, would end them with nothing. Under the lock.
+
+        :param but: the call that the input is about: an answer that arrives together with its deadline still counts
+        """
+        mono, wall = self.clock.now()
+        mono = max(mono, not_before)
+        if but is not None:
+            self._streams.pop(but.number, None)
+        if mono >= self._streams_due:
+            for number, stream in list(self._streams.items()):
+                if mono >= stream.not_after:
+                    del self._streams[number]
+                    self._end_stream(stream, Outcome.TIMEOUT, mono, wall)
+            self._streams_due = min((stream.not_after for stream in self._streams.values()), default=_FAR)
+        return mono, wall
+
+    def _end(self, call: Call, mono: int, wall: int) -> None:
+        """Cancels a call. Under the lock."""
+        stream = self._streams.pop(call.number, None)
+        if stream is not None:
+            self._end_stream(stream, Outcome.CANCELLED, mono, wall)
+        else:
+            self._engine.cancel(call.number, mono, wall)
+
+    def _end_stream(self, stream: Streamed, outcome: Outcome, mono: int, wall: int) -> None:
+        usage, price = stream.billed()
+        self._engine.failed(stream.attempt, outcome, None, 0, usage, price, mono, wall)
 
     # --- outputs
     # ----------------------------------------------------------------------------------------------------------
@@ -360,7 +423,7 @@ class Runtime:
             self._closed = True
             cancelled = list(self._calls.values())
             for call in cancelled:
-                self._engine.cancel(call.number, *self.clock.now())
+                self._end(call, *self.clock.now())
             self._deliver()
         return cancelled
 

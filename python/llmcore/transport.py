@@ -24,6 +24,14 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from llmcore._core import Outcome
+from llmcore.exchange import (
+    AsyncNativeExchange,
+    AsyncSdkExchange,
+    Exchange,
+    NativeExchange,
+    SdkExchange,
+    WholeExchange,
+)
 from llmcore.interrupt import Interrupts
 from llmcore.types import HttpRequest, HttpResponse
 
@@ -78,6 +86,20 @@ class Transport(ABC):
     @abstractmethod
     async def asend(self, request: HttpRequest, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - passed on
         """The same, awaited. A cancelled call ends at once."""
+
+    def stream(self, request: HttpRequest, timeout: float) -> Exchange:
+        """The response as soon as its head is there; its body is read from it, and it must be closed.
+
+        A transport without a `stream` of its own reads the body first.
+
+        :param timeout: seconds for everything, from connecting to the last byte
+        :raises TransportError: there is no response
+        """
+        return WholeExchange(self.send(request, timeout))
+
+    async def astream(self, request: HttpRequest, timeout: float) -> Exchange:  # noqa: ASYNC109 - passed on
+        """The same, awaited."""
+        return WholeExchange(await self.asend(request, timeout))
 
     @abstractmethod
     def close(self) -> None:
@@ -201,7 +223,8 @@ class NativeTransport(Transport):
     """pyreqwest. In a child that was forked after it had been used, SdkTransport takes over, and one warning says so.
 
     A call that is cancelled, interrupted or closed ends at once, but what was sent already goes on in the background
-    until it is answered or its timeout is over: pyreqwest has no way to take it back.
+    until it is answered or its timeout is over: pyreqwest has no way to take it back. A thread that waits for the next
+    bytes of a body waits that long too, whoever closes what; between two reads an exchange is closed at once.
     """
 
     def __init__(self, max_response_bytes: int = MAX_RESPONSE_BYTES) -> None:
@@ -276,6 +299,76 @@ class NativeTransport(Transport):
                 return HttpResponse(response.status, response.headers, bytes(body))
         except Exception as caught:
             error = self._explain(caught, request, timeout)
+        raise error
+
+    def stream(self, request: HttpRequest, timeout: float) -> Exchange:
+        in_main = get_ident() == _process.main_thread
+        client = self._main if in_main else self._sync
+        if client is None or _process.native_lost or timeout <= 0:
+            self._check(request, timeout)
+            client = self._open_sync(in_main)
+            if client is None:
+                return self._fallback().stream(request, timeout)
+        asked = (
+            client.request(request.method, request.url)
+            .headers(request.headers)
+            .body_bytes(request.body)
+            .timeout(timedelta(0, min(timeout, _LONGEST_TIMEOUT)))
+            .streamed_read_buffer_limit(0)  # else it reads ahead, and shows the head when it has done so
+        )
+
+        def guarded(work: Callable[[], T]) -> T:
+            return self._guarded(client, work, request, timeout)
+
+        opened = guarded(asked.build_streamed)
+        response = guarded(opened.__enter__)
+        return NativeExchange(opened, response, self._limit, lambda: self._too_large(request), guarded)
+
+    def _guarded(self, client: "SyncClient", work: Callable[[], T], request: HttpRequest, timeout: float) -> T:
+        """Does what blocks, so that Ctrl-C ends it in the main thread, and says in our words what went wrong."""
+        in_main = client is self._main and get_ident() == _process.main_thread
+        if in_main:
+            _process.interrupts.begin(client.close)
+        try:
+            return work()
+        except Exception as caught:
+            error = self._explain(caught, request, timeout)
+        except BaseException:
+            if in_main:
+                self._main = None  # Ctrl-C has closed it or is about to
+            raise
+        finally:
+            if in_main:
+                _process.interrupts.end()
+        if in_main and error.outcome is Outcome.CANCELLED and not self._closed:
+            self._main = None
+            error = _broken(request, "interrupted")
+        raise error
+
+    async def astream(self, request: HttpRequest, timeout: float) -> Exchange:  # noqa: ASYNC109 - passed on
+        client = self._async
+        if client is None or _process.native_lost or timeout <= 0:
+            self._check(request, timeout)
+            client = self._open_async()
+            if client is None:
+                return await self._fallback().astream(request, timeout)
+
+        def explain(caught: Exception) -> TransportError:
+            return self._explain(caught, request, timeout)
+
+        try:
+            opened = (
+                client.request(request.method, request.url)
+                .headers(request.headers)
+                .body_bytes(request.body)
+                .timeout(timedelta(0, min(timeout, _LONGEST_TIMEOUT)))
+                .streamed_read_buffer_limit(0)
+                .build_streamed()
+            )
+            response = await opened.__aenter__()
+            return AsyncNativeExchange(opened, response, self._limit, lambda: self._too_large(request), explain)
+        except Exception as caught:
+            error = explain(caught)
         raise error
 
     def close(self) -> None:
@@ -412,6 +505,52 @@ class SdkTransport(Transport):
                 return HttpResponse(response.status_code, response.headers, bytes(body))
         except Exception as caught:
             error = self._explain(caught, request, timeout)
+        raise error
+
+    def stream(self, request: HttpRequest, timeout: float) -> Exchange:
+        self._check(request, timeout)
+        client = self._open_sync()
+        timeout = min(timeout, _LONGEST_TIMEOUT)
+        end = monotonic() + timeout
+
+        def explain(caught: Exception) -> TransportError:
+            return self._explain(caught, request, timeout)
+
+        try:
+            asked = client.build_request(
+                request.method, request.url, headers=request.headers, content=request.body, timeout=timeout
+            )
+
+            def ahead() -> None:
+                left = end - monotonic()
+                if left <= 0:
+                    raise _timed_out(request, timeout)
+                asked.extensions["timeout"]["read"] = left
+
+            response = client.send(asked, stream=True)
+            return SdkExchange(response, self._limit, lambda: self._too_large(request), explain, ahead)
+        except Exception as caught:
+            error = explain(caught)
+        raise error
+
+    async def astream(self, request: HttpRequest, timeout: float) -> Exchange:  # noqa: ASYNC109 - passed on
+        self._check(request, timeout)
+        client = self._open_async()
+        timeout = min(timeout, _LONGEST_TIMEOUT)
+        until = asyncio.get_running_loop().time() + timeout
+
+        def explain(caught: Exception) -> TransportError:
+            return self._explain(caught, request, timeout)
+
+        try:
+            async with asyncio.timeout_at(until):
+                asked = client.build_request(
+                    request.method, request.url, headers=request.headers, content=request.body, timeout=timeout
+                )
+                response = await client.send(asked, stream=True)
+            return AsyncSdkExchange(response, self._limit, lambda: self._too_large(request), explain, until)
+        except Exception as caught:
+            error = explain(caught)
         raise error
 
     def close(self) -> None:

@@ -20,14 +20,14 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"_core"},
     {"types", "errors", "clock", "fingerprint", "hosts", "interrupt", "request_difference"},
-    {"config", "config_sources", "config_values", "call_context", "estimate", "transport", "explain"},
+    {"config", "config_sources", "config_values", "call_context", "estimate", "exchange", "transport", "explain"},
     {"pricing", "providers", "ledger", "recording"},
     {"recording_json", "replay_transport"},
     {"call"},
-    {"flow", "parking"},
+    {"flow", "flow_stream", "parking"},
     {"runtime"},
     {"prepare"},
-    {"client", "aclient"},
+    {"client", "aclient", "stream"},
     {"cli", "integrations"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -13,6 +13,7 @@ from llmcore._core import Outcome
 from llmcore.hosts import HOSTS
 from llmcore.providers.anthropic import AnthropicProvider
 from llmcore.providers.azure import AzureOpenAIProvider
+from llmcore.providers.base import LLMProvider
 from llmcore.providers.http import HttpProvider
 from llmcore.providers.llama import LocalLlamaProvider
 from llmcore.providers.offline import OfflineProvider
@@ -123,15 +124,27 @@ def test_a_stream_says_when_it_has_ended() -> None:
 
 
 def test_a_provider_that_does_not_stream_answers_in_one_piece() -> None:
-    offline = OfflineProvider()
-    request = LLMRequest("m", [{"role": "user", "content": "Hi"}])
-    body = offline.answer(request, None)
-    assert offline.answer(LLMRequest("m", request.messages, stream=True), None) == body
+    class Whole(OfflineProvider):
+        stream_decoder = LLMProvider.stream_decoder
+
+    offline = Whole()
+    body = offline.answer(LLMRequest("m", [{"role": "user", "content": "Hi"}]), None)
     decoder = offline.stream_decoder()
     assert decoder.feed(body[:10]) == decoder.feed(body[10:]) == []
     assert decoder.finish() == offline.decode(200, {}, body)
     empty = offline.stream_decoder().finish()
     assert isinstance(empty, Failure)
+
+
+def test_an_offline_stream_says_word_by_word_what_the_whole_answer_says() -> None:
+    offline = OfflineProvider()
+    messages = [{"role": "user", "content": "Hi"}]
+    whole = offline.decode(200, {}, offline.answer(LLMRequest("m", messages), "chat"))
+    decoder = offline.stream_decoder()
+    chunks = decoder.feed(offline.answer(LLMRequest("m", messages, stream=True), "chat"))
+    assert decoder.finish() == whole
+    assert isinstance(whole, Reply)
+    assert [chunk.text.strip() for chunk in chunks if chunk.text] == whole.content.split()
 
 
 @pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n \r\n"])

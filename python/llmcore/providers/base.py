@@ -94,7 +94,9 @@ class LLMProvider(ABC):
         return None
 
     def answer(self, request: LLMRequest, call_type: str | None) -> bytes:
-        """Only for a local provider: the body that ``decode(200, {}, body)`` understands."""
+        """Only for a local provider: the body that ``decode(200, {}, body)`` understands, or ``stream_decoder()`` where
+        the request's `stream` is true.
+        """
         raise TypeError(f"the provider '{self.name}' is not local: it answers over HTTP")
 
     def canonical(self, request: LLMRequest) -> bytes:

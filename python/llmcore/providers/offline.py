@@ -1,18 +1,24 @@
 """Answers without a model: template text, the same for the same request, in the shape of a Chat Completions answer."""
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from llmcore._core import OfflineGenerator, offline_problem, sha256
 from llmcore.errors import LLMValidationError
 from llmcore.estimate import TokenEstimator
+from llmcore.hosts import HOSTS
 from llmcore.providers.base import LLMProvider
 from llmcore.providers.body import refuse
 from llmcore.providers.chat import decode_chat, encode_chat
+from llmcore.providers.chat_stream import ChatStream
 from llmcore.providers.failure import failure_of
 from llmcore.types import Failure, HttpRequest, LLMRequest, Reply
+
+if TYPE_CHECKING:
+    from llmcore.providers.stream import StreamDecoder
 
 __all__ = ["OfflineProvider"]
 
@@ -42,7 +48,10 @@ class OfflineProvider(LLMProvider):
         return HttpRequest("offline:", {}, encode_chat(_in_one_piece(request)))
 
     def answer(self, request: LLMRequest, call_type: str | None) -> bytes:
-        """The answer's body. Params that encode() would refuse count as absent: in a chain they may be another's."""
+        """The answer's body: that of a stream, a word an event, where the request wants one.
+
+        Params that encode() would refuse count as absent: in a chain they may be another's.
+        """
         try:
             problem, severity, placeholders = _wishes(request, call_type)
         except LLMValidationError:
@@ -52,20 +61,29 @@ class OfflineProvider(LLMProvider):
         as_json = request.json_format or _wants_json(request.params.get("response_format", request.response_format))
         text = _generator.generate(problem, severity, int.from_bytes(digest[:8]), placeholders, as_json)
         prompt, completion = _estimator.prompt(request, len(asked)).expected, _estimator.output(text)
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+        }
+        id = f"offline-{digest[:12].hex()}"
+        if request.stream:
+            common = {"id": id, "object": "chat.completion.chunk", "created": 0, "model": request.model}
+            return _events(text, common, usage)
         return msgspec.json.encode(
             {
-                "id": f"offline-{digest[:12].hex()}",
+                "id": id,
                 "object": "chat.completion",
                 "created": 0,
                 "model": request.model,
                 "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-                "usage": {
-                    "prompt_tokens": prompt,
-                    "completion_tokens": completion,
-                    "total_tokens": prompt + completion,
-                },
+                "usage": usage,
             }
         )
+
+    def stream_decoder(self, headers: Mapping[str, str] | None = None) -> "StreamDecoder":
+        """Of what answer() says to a request for a stream."""
+        return ChatStream(self, headers, host=HOSTS["openai"], key=None, now=lambda: 0.0)
 
     def decode(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
         """What answer() said. Never raises."""
@@ -75,6 +93,16 @@ class OfflineProvider(LLMProvider):
 
     def __repr__(self) -> str:
         return "OfflineProvider()"
+
+
+def _events(text: str, common: dict[str, Any], usage: dict[str, int]) -> bytes:
+    choices: list[dict[str, Any]] = [
+        {"delta": {"content": word}, "finish_reason": None} for word in re.findall(r"\s*\S+\s*$|\s*\S+", text)
+    ]
+    choices.append({"delta": {}, "finish_reason": "stop"})
+    events = [{**common, "choices": [{"index": 0, **choice}]} for choice in choices]
+    events.append({**common, "choices": [], "usage": usage})
+    return b"".join(b"data: " + msgspec.json.encode(event) + b"\n\n" for event in events) + b"data: [DONE]\n\n"
 
 
 def _in_one_piece(request: LLMRequest) -> LLMRequest:

@@ -30,7 +30,7 @@ _estimator = TokenEstimator()
 class StreamDecoder(ABC):
     """One stream's. Holds its state, so it serves one answer and one thread at a time.
 
-    :ivar ended: whether the provider has said that this is all; what comes after is ignored
+    :ivar ended: whether the provider has said that this is all, or that it failed; what comes after is ignored
     """
 
     ended: bool = False
@@ -262,6 +262,7 @@ class DecodedStream(StreamDecoder):
         """Ends the stream with an error; the first one counts."""
         if self._failure is None:
             self._failure = failure
+            self.ended = True
 
     def _decide(self, data: bytes) -> bytes:
         """Whether this is a stream: an answer in one piece begins with a brace, or as a page of HTML does."""

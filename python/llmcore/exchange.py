@@ -1,0 +1,214 @@
+"""A response that is read while it arrives: its head at once, its body piece by piece. Decides nothing.
+
+Nothing reads ahead: what nobody asks for stays in the network's buffers, so a slow reader slows the sender down.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from llmcore.types import HttpResponse
+
+if TYPE_CHECKING:
+    from pyreqwest.request import StreamRequest, SyncStreamRequest
+    from pyreqwest.response import Response, SyncResponse
+
+__all__ = ["AsyncNativeExchange", "AsyncSdkExchange", "Exchange", "NativeExchange", "SdkExchange", "WholeExchange"]
+
+#: What a body's length is held against, and the error for one that is longer; the error for what a client raised.
+TooLarge = Callable[[], Exception]
+Explain = Callable[[Exception], Exception]
+
+
+class Exchange(ABC):
+    """A request whose answer has begun. For one thread or task at a time; any may close it.
+
+    :ivar status: of the answer
+    :ivar headers: looked up without regard to case, or with lower-case names
+    """
+
+    status: int
+    headers: Mapping[str, str]
+
+    def read(self) -> bytes:
+        """The next bytes, at the latest when the time of the whole exchange is over; b"" at the end.
+
+        :raises TransportError: there will be no end: the time is over, the connection broke, the body is too long
+        """
+        raise TypeError(f"{type(self).__name__} is read with aread()")
+
+    async def aread(self) -> bytes:
+        """The same, awaited."""
+        raise TypeError(f"{type(self).__name__} is read with read()")
+
+    @abstractmethod
+    def close(self) -> None:
+        """Gives the connection back, or closes it if there is more to come. At once, and from any thread."""
+
+
+class WholeExchange(Exchange):
+    """An answer that came in one piece, from a transport that has no other way."""
+
+    def __init__(self, answer: HttpResponse) -> None:
+        self.status, self.headers = answer.status, answer.headers
+        self._body = answer.body
+
+    def read(self) -> bytes:
+        body, self._body = self._body, b""
+        return body
+
+    async def aread(self) -> bytes:
+        return self.read()
+
+    def close(self) -> None:
+        self._body = b""
+
+
+class _Bounded(Exchange):
+    """Counts what it reads.
+
+    :param limit: bytes of the body
+    """
+
+    def __init__(self, limit: int, too_large: TooLarge) -> None:
+        self._left = limit
+        self._too_large = too_large
+
+    def _count(self, piece: bytes) -> bytes:
+        self._left -= len(piece)
+        if self._left < 0:
+            self.close()
+            raise self._too_large()
+        return piece
+
+
+class NativeExchange(_Bounded):
+    """One of pyreqwest, for threads.
+
+    :param guarded: runs what blocks, and raises TransportErrors
+    """
+
+    def __init__(
+        self,
+        opened: "SyncStreamRequest",
+        response: "SyncResponse",
+        limit: int,
+        too_large: TooLarge,
+        guarded: Callable[[Callable[[], Any]], Any],
+    ) -> None:
+        super().__init__(limit, too_large)
+        self.status, self.headers = response.status, response.headers
+        self._opened = opened
+        self._next = response.body_reader.read_chunk
+        self._guarded = guarded
+        self._closed = False
+
+    def read(self) -> bytes:
+        piece = self._guarded(self._next)
+        return b"" if piece is None else self._count(piece.to_bytes())
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._opened.__exit__(None, None, None)
+
+
+class AsyncNativeExchange(_Bounded):
+    """One of pyreqwest, for event loops."""
+
+    def __init__(
+        self, opened: "StreamRequest", response: "Response", limit: int, too_large: TooLarge, explain: Explain
+    ) -> None:
+        super().__init__(limit, too_large)
+        self.status, self.headers = response.status, response.headers
+        self._opened = opened
+        self._next = response.body_reader.read_chunk
+        self._explain = explain
+        self._closed = False
+
+    async def aread(self) -> bytes:
+        try:
+            piece = await self._next()
+            return b"" if piece is None else self._count(piece.to_bytes())
+        except Exception as caught:
+            error = self._explain(caught)
+        raise error
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            # It has nothing to wait for, and so needs neither a task nor the loop: a stream may be dropped anywhere.
+            ending = self._opened.__aexit__(None, None, None)
+            try:
+                ending.send(None)
+            except StopIteration:
+                return
+            ending.close()
+
+
+class SdkExchange(_Bounded):
+    """One of the SDK's HTTP client, for threads.
+
+    :param ahead: looks at the time before each wait for the network
+    """
+
+    def __init__(
+        self, response: Any, limit: int, too_large: TooLarge, explain: Explain, ahead: Callable[[], None]
+    ) -> None:
+        super().__init__(limit, too_large)
+        self.status, self.headers = response.status_code, response.headers
+        self._response = response
+        self._pieces: Iterator[bytes] = response.iter_bytes()
+        self._explain = explain
+        self._ahead = ahead
+
+    def read(self) -> bytes:
+        try:
+            self._ahead()
+            return self._count(next(self._pieces, b""))
+        except Exception as caught:
+            error = self._explain(caught)
+        raise error
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class AsyncSdkExchange(_Bounded):
+    """One of the SDK's HTTP client, for the event loop that opened it.
+
+    :param until: of the loop's time, when the exchange's is over
+    """
+
+    _closing: ClassVar["set[asyncio.Task[None]]"] = set()  # held, as a loop does not hold its tasks
+
+    def __init__(self, response: Any, limit: int, too_large: TooLarge, explain: Explain, until: float) -> None:
+        super().__init__(limit, too_large)
+        self.status, self.headers = response.status_code, response.headers
+        self._response = response
+        self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
+        self._explain = explain
+        self._until = until
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+
+    async def aread(self) -> bytes:
+        try:
+            async with asyncio.timeout_at(self._until):
+                return self._count(await anext(self._pieces, b""))
+        except Exception as caught:
+            error = self._explain(caught)
+        raise error
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            with suppress(RuntimeError):  # the loop is closed, and its sockets with it
+                self._loop.call_soon_threadsafe(self._close)
+
+    def _close(self) -> None:
+        task = self._loop.create_task(self._response.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
