@@ -127,14 +127,40 @@ class AsyncNativeExchange(_Bounded):
         self._next = response.body_reader.read_chunk
         self._explain = explain
         self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._reader: asyncio.Task[Any] | None = None
+        self._given_up: Exception | None = None
 
     async def aread(self) -> bytes:
+        if (stopped := self._stopped()) is not None:
+            raise stopped
+        self._reader = reader = asyncio.current_task()
         try:
             piece = await self._next()
             return b"" if piece is None else self._count(piece.to_bytes())
+        except asyncio.CancelledError:
+            # As asyncio.timeout has it: what give_up() asked for is an error here, anybody else's wish goes through.
+            if (stopped := self._stopped()) is None or reader is None or reader.uncancel() > 0:
+                raise
+            error = stopped
         except Exception as caught:
             error = self._explain(caught)
+        finally:
+            self._reader = None
         raise error
+
+    def _stopped(self) -> Exception | None:
+        return self._given_up
+
+    def give_up(self, error: Exception) -> None:
+        """Makes reading raise `error`, also what waits in another thread's loop: the client does not end it itself."""
+        self._given_up = error
+        with suppress(RuntimeError):  # the loop is closed, and nobody reads any more
+            self._loop.call_soon_threadsafe(self._interrupt)
+
+    def _interrupt(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
 
     def close(self) -> None:
         if not self._closed:

@@ -233,6 +233,7 @@ class NativeTransport(Transport):
         self._main: SyncClient | None = None  # the main thread's own: Ctrl-C closes it
         self._async: Client | None = None
         self._async_left: Client | None = None  # of a closed transport, for aclose()
+        self._exchanges: WeakKeyDictionary[AsyncNativeExchange, TransportError] = WeakKeyDictionary()
         self._second: SdkTransport | None = None
 
     def send(self, request: HttpRequest, timeout: float) -> HttpResponse:
@@ -366,7 +367,9 @@ class NativeTransport(Transport):
                 .build_streamed()
             )
             response = await opened.__aenter__()
-            return AsyncNativeExchange(opened, response, self._limit, lambda: self._too_large(request), explain)
+            exchange = AsyncNativeExchange(opened, response, self._limit, lambda: self._too_large(request), explain)
+            self._exchanges[exchange] = _was_closed(request)
+            return exchange
         except Exception as caught:
             error = explain(caught)
         raise error
@@ -378,6 +381,9 @@ class NativeTransport(Transport):
             self._sync = self._main = None
             if self._async is not None:
                 self._async, self._async_left = None, self._async
+            exchanges, self._exchanges = self._exchanges, WeakKeyDictionary()
+        for exchange, error in exchanges.items():
+            exchange.give_up(error)
         if not _process.native_lost:
             for client in clients:
                 client.close()

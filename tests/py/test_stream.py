@@ -452,6 +452,22 @@ async def test_awaited_streams_behave_like_the_others(loop_runtime: Runtime, ser
 
 
 @pytest.mark.anyio
+async def test_closing_the_runtime_ends_a_task_that_waits_for_a_chunk(server: ScriptedServer) -> None:
+    runtime = runtime_of(server)
+    server.script(hanging())
+    answer = async_client_of(runtime).stream(HELLO)
+    await anext(answer)
+    waiting = asyncio.create_task(anext(answer))
+    await asyncio.sleep(0.05)
+    await runtime.aclose()
+    assert rests(runtime)
+    with pytest.raises(LLMCancelledError) as caught:
+        await asyncio.wait_for(waiting, PATIENCE)
+    assert caught.value.partial is not None
+    await settled(lambda: not server._alive)
+
+
+@pytest.mark.anyio
 async def test_a_cancelled_task_leaves_its_stream_at_once(loop_runtime: Runtime, server: ScriptedServer) -> None:
     server.script(hanging())
     seen = asyncio.Event()
