@@ -2,14 +2,17 @@
 
     python benchmarks/stream_chunks.py [--chunks 2000]
 
-Both are handed the same bytes, a chunk at a time, without a socket. The least of several rounds counts.
+Both are handed the same bytes, a chunk at a time, without a socket; at the end both read a whole stream through their
+clients, from a server on loopback in a process of its own. The least of several rounds counts.
 """
 
 import argparse
 import gc
 import json
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx2
 import openai
@@ -17,7 +20,18 @@ from openai._models import construct_type
 from openai._streaming import Stream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from llmcore import AnthropicProvider, LLMProvider, OpenAIProvider, OpenAIResponsesProvider
+from llmcore import (
+    AnthropicProvider,
+    LLMClient,
+    LLMProvider,
+    OpenAIProvider,
+    OpenAIResponsesProvider,
+    Runtime,
+    Settings,
+)
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "py"))
+from support.server import ServerProcess
 
 ROUNDS = 7
 MODEL = "gpt-4o-mini-2024-07-18"
@@ -119,6 +133,39 @@ def main() -> None:
     )
     size = f"an answer of {len(ANSWER)} bytes"
     print(f"{size:26}  llmcore {ours:6.2f} us   openai SDK {parsing:6.2f} us   ratio {ours / parsing:.3f}")
+
+    with ServerProcess("stream", chunks=count) as server:
+        ours, sdk = through_clients(server.base_url, count)
+    print(
+        f"{'through the client, a chunk':27} llmcore {ours:6.2f} us   openai SDK {sdk:6.2f} us   ratio {ours / sdk:.3f}"
+    )
+
+
+def through_clients(base_url: str, count: int) -> tuple[float, float]:
+    """Microseconds of CPU a chunk: LLMClient.stream and the SDK's client, over loopback."""
+    bare = openai.OpenAI(api_key="sk-none", base_url=base_url, max_retries=0)
+    settings = Settings(provider="openai", openai_api_key="sk-none", openai_base_url=base_url, ledger={"url": "none"})
+    runtime = Runtime(settings)
+    client = LLMClient("openai", "gpt-4o-mini", runtime=runtime)
+
+    def ours() -> None:
+        with client.stream([{"role": "user", "content": "Hello"}]) as stream:
+            assert sum(1 for chunk in stream if chunk.text) == count
+
+    def sdk() -> None:
+        events = bare.chat.completions.create(
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": "Hello"}],
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        assert sum(1 for event in events if event.choices and event.choices[0].delta.content) == count
+
+    try:
+        return microseconds(ours, count), microseconds(sdk, count)
+    finally:
+        runtime.close()
+        bare.close()
 
 
 if __name__ == "__main__":

@@ -57,10 +57,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.client import responses as reasons
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal, Self
 
-__all__ = ["Answer", "Enforcer", "Gate", "Request", "ScriptedServer", "ServerProcess", "chat_body", "echo"]
+__all__ = [
+    "Answer",
+    "Enforcer",
+    "Gate",
+    "Request",
+    "ScriptedServer",
+    "ServerProcess",
+    "chat_body",
+    "echo",
+    "streamed_chat",
+]
 
 Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -248,6 +258,22 @@ class Request:
 Handler = Callable[[Request], Answer]
 
 
+def streamed_chat(chunks: int, model: str = "gpt-4o-mini") -> Answer:
+    """A stream of that many words, as OpenAI sends it: an event a write, usage at the end."""
+    common = {"id": "chatcmpl-scripted", "object": "chat.completion.chunk", "created": 1767225600, "model": model}
+    choice = {"index": 0, "logprobs": None, "finish_reason": None}
+    told: list[dict[str, Any]] = [
+        {"choices": [{**choice, "delta": {"content": f" word{number}"}}], "usage": None} for number in range(chunks)
+    ]
+    told.append({"choices": [{**choice, "delta": {}, "finish_reason": "stop"}], "usage": None})
+    usage = {"prompt_tokens": 12, "completion_tokens": chunks, "total_tokens": 12 + chunks}
+    told.append({"choices": [], "usage": usage})
+    events = [b"data: " + json.dumps({**common, **one}).encode() + b"\n\n" for one in told]
+    events.append(b"data: [DONE]\n\n")
+    cuts = list(accumulate(map(len, events)))[:-1]
+    return Answer(headers={"content-type": "text/event-stream"}, body=b"".join(events), chunks=cuts)
+
+
 def echo(request: Request) -> Answer:
     """Answers with the content of the last message, under the model that was asked for."""
     asked = request.json
@@ -359,14 +385,14 @@ class _Connection(asyncio.Protocol):
         server.peak_in_flight = max(server.peak_in_flight, server.in_flight)
 
         def write(index: int) -> None:
+            for at in range(index, len(pieces)):
+                if self._gone:
+                    return
+                self._transport.write(pieces[at])
+                if answer.pause and at + 1 < len(pieces):
+                    server.loop.call_later(answer.pause, write, at + 1)
+                    return
             if self._gone:
-                return
-            if index < len(pieces):
-                self._transport.write(pieces[index])
-                if answer.pause and index + 1 < len(pieces):
-                    server.loop.call_later(answer.pause, write, index + 1)
-                else:
-                    write(index + 1)
                 return
             self._busy = False
             server.in_flight -= 1
@@ -551,7 +577,7 @@ class ScriptedServer:
 class ServerProcess:
     """The same server in a process of its own: its work is not on our cores' bill and survives our forks."""
 
-    def __init__(self, mode: Literal["chat", "echo", "enforce"] = "chat", **options: float) -> None:
+    def __init__(self, mode: Literal["chat", "echo", "enforce", "stream"] = "chat", **options: float) -> None:
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         self._process = subprocess.Popen(
             [sys.executable, __file__, mode, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -586,17 +612,20 @@ class ServerProcess:
 def main() -> None:
     """Serves until stdin ends."""
     parser = argparse.ArgumentParser(description="A scripted provider on loopback.")
-    parser.add_argument("mode", choices=["chat", "echo", "enforce"])
+    parser.add_argument("mode", choices=["chat", "echo", "enforce", "stream"])
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--per-second", type=float, default=10.0)
     parser.add_argument("--burst", type=float, default=1.0)
     parser.add_argument(
         "--text-bytes", type=float, default=600.0, help="length of the answer's text (600: a body of about 1 KB)"
     )
+    parser.add_argument("--chunks", type=float, default=1000.0, help="of a streamed answer")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     options = parser.parse_args()
     answer = Answer.chat("x" * int(options.text_bytes), delay=options.delay)
+    streamed = streamed_chat(int(options.chunks))
     handlers: dict[str, Handler] = {
+        "stream": lambda request: streamed,
         "chat": lambda request: answer,
         "echo": echo,
         "enforce": Enforcer(options.per_second, options.burst, answer),
