@@ -9,6 +9,7 @@ import msgspec
 
 from llmcore._core import Abort, AttemptRecord, Finish, Send
 from llmcore.errors import LLMError
+from llmcore.estimate import TokenEstimate
 from llmcore.types import CallContext, CallRecord, Chunk, Failure, HttpRequest, LLMRequest, Reply
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Call(msgspec.Struct):
     rest: list[Chunk] = []
     #: of a stream that the user has seen a part of, and that broke off: what came of it
     partial: Reply | None = None
+    #: what its prompt was taken for; None: there is nothing to learn from the answer
+    estimate: TokenEstimate | None = None
     #: nano-USD that its attempt can cost at the most; None: at an unknown price
     reserved: int | None = None
     #: the ledger knows that it was sent; that it is over

@@ -220,6 +220,8 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, Result, N
     if decoded.usage.estimated:
         size = len(call.first.body) if call.first is not None else 0
         fill_in(runtime.estimator, decoded, request, size)
+    elif call.estimate is not None:
+        runtime.estimator.learn(request.model, call.estimate, decoded.usage)
     call.reply, call.failure, call.body = decoded, None, response.body
     price = price_of(runtime, provider, request, decoded)
     call.price_source = price.source if price is not None else None

@@ -220,6 +220,8 @@ def streamed_attempt(runtime: "Host", call: Call, send: "Send") -> Generator[Ope
         runtime.streaming(call, send, stream, observation)
     if decoded.usage.estimated:
         fill_in(runtime.estimator, decoded, request, _size_of(call))
+    elif call.estimate is not None:
+        runtime.estimator.learn(request.model, call.estimate, decoded.usage)
     call.reply, call.failure, call.partial = decoded, None, None
     price = price_of(runtime, provider, request, decoded)
     call.price_source = price.source if price is not None else None

@@ -121,6 +121,20 @@ class View:
         """The runtime's counters as a nested dict; at rest, in_flight, queued and everything reserved are 0."""
         return self.runtime.stats()
 
+    def count_tokens(
+        self, messages: list[Message], model: str | None = None, tools: list[dict[str, Any]] | None = None
+    ) -> int:
+        """How many tokens a prompt will be. An estimate, without a tokenizer, that gets better with the answers that
+        the runtime sees.
+
+        :param model: None takes the client's
+        :param tools: in the OpenAI shape
+        """
+        request = self._request(model or self.model, messages, None, {})
+        request.tools = tools
+        size = len(_encoded_for_size(self._chain[0][0], request))
+        return self.runtime.estimator.prompt(request, size).expected
+
     def estimate_cost(
         self, messages: list[Message], model: str | None = None, max_tokens: int | None = None
     ) -> CostEstimate:
@@ -202,7 +216,8 @@ class View:
             providers.append(provider)
             requests.append(_for_model(request, fallback_model))
             card = runtime.price(provider, fallback_model)
-            targets.append(Target(provider.name, fallback_model, estimate.upper, output, 0, card, provider.local))
+            upper = runtime.estimator.for_model(estimate, fallback_model).upper
+            targets.append(Target(provider.name, fallback_model, upper, output, 0, card, provider.local))
 
         keep = runtime.settings.cache.enabled if cache is None else cache
         # A local provider is told what a call is for, so that is a part of what it is asked.
@@ -221,6 +236,7 @@ class View:
             keep,
             self._observers,
             stream,
+            estimate=estimate,
         )
         if type(priority) is not Priority:
             raise LLMValidationError(f"priority is Priority.HIGH, MEDIUM or LOW, not {priority!r}")

@@ -392,7 +392,8 @@ def test_a_dry_run_counts_and_estimates_and_does_nothing(
     assert "line 5: custom_id" in ran.out
     assert "3 requests (1 repeated, for the cache)" in ran.out
     assert "at most 18 output tokens" in ran.out
-    assert "about $0.00001" in ran.out
+    assert "about 15 prompt tokens" in ran.out
+    assert "about $0.0000058" in ran.out
     assert server.requests == []
     assert [entry.name for entry in tmp_path.iterdir()] == ["in.jsonl"]
 
