@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from llmcore.call_context import context as context
     from llmcore.client import LLMClient as LLMClient
     from llmcore.config import Settings as Settings
+    from llmcore.conversation import ConversationMemory as ConversationMemory
     from llmcore.errors import BudgetExceededError as BudgetExceededError
     from llmcore.errors import LedgerError as LedgerError
     from llmcore.errors import LLMAuthError as LLMAuthError
@@ -115,6 +116,7 @@ _HOME = {
     "CallRecord": "types",
     "Chunk": "types",
     "Citation": "types",
+    "ConversationMemory": "conversation",
     "CostCalculator": "pricing",
     "CostEstimate": "prepare",
     "CostTracker": "ledger.costs",
@@ -205,6 +207,7 @@ __all__ = [
     "CallRecord",
     "Chunk",
     "Citation",
+    "ConversationMemory",
     "CostCalculator",
     "CostEstimate",
     "CostTracker",

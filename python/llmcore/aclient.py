@@ -12,6 +12,7 @@ from llmcore.types import LLMResponse, Message, Priority
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from llmcore.conversation import Content, ConversationMemory
     from llmcore.runtime import Runtime
 
 __all__ = ["AsyncLLMClient", "run"]
@@ -92,6 +93,12 @@ class AsyncLLMClient(View):
             stream=True,
         )
         return AsyncLLMStream(self.runtime, flow)
+
+    async def chat(self, memory: "ConversationMemory", content: "Content | None" = None, **options: Any) -> LLMResponse:
+        """Says something in a conversation: as :meth:`llmcore.client.LLMClient.chat`."""
+        response = await self.complete(memory.turn(content), **options)
+        memory.add_turn(content, response)
+        return response
 
     async def close(self) -> None:
         """Closes the runtime if this client owns one. Calling it again does nothing."""

@@ -12,6 +12,7 @@ from llmcore.types import LLMResponse, Message, Priority
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from llmcore.conversation import Content, ConversationMemory
     from llmcore.runtime import Runtime
 
 __all__ = ["LLMClient", "run"]
@@ -113,6 +114,22 @@ class LLMClient(View):
             stream=True,
         )
         return LLMStream(self.runtime, flow)
+
+    def chat(self, memory: "ConversationMemory", content: "Content | None" = None, **options: Any) -> LLMResponse:
+        """Says something in a conversation and remembers it together with its answer, tool calls included.
+
+        The memory changes when the answer is there: a call that fails, or is cancelled, leaves it as it was, and can
+        be made again.
+
+        :param content: what the user says; None asks for an answer to what is there, such as results of tools
+        :param options: arguments of :meth:`complete`
+        :raises LLMValidationError: tool calls of the answer before wait for their results, or there is nothing to
+            answer
+        :raises LLMError: as complete()
+        """
+        response = self.complete(memory.turn(content), **options)
+        memory.add_turn(content, response)
+        return response
 
     def close(self) -> None:
         """Closes the runtime if this client owns one. Calling it again does nothing."""

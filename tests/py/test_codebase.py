@@ -23,7 +23,7 @@ LAYERS = (
     {"config", "config_sources", "config_values", "call_context", "estimate", "exchange", "transport", "explain"},
     {"pricing", "providers", "ledger", "recording"},
     {"recording_json", "replay_transport"},
-    {"call"},
+    {"call", "conversation"},
     {"flow", "flow_stream", "parking"},
     {"runtime"},
     {"prepare"},
