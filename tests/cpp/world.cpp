@@ -134,7 +134,8 @@ World World::of(std::uint64_t seed) {
   const std::uint64_t providers = 1 + rng.below(4);
   for (std::uint64_t i = 0; i < providers; ++i) {
     ProviderScript script;
-    script.name = "p" + std::to_string(i);
+    script.name = "p";  // in two steps: GCC 12 warns of "p" + std::to_string(i) at -O3
+    script.name += std::to_string(i);
     script.fastest = rng.between(kMillisecond, kSecond);
     script.spread = one_of(rng, {0, kSecond, 20 * kSecond});
     script.requests_per_minute = one_of(rng, {0, 0, 10, 100});
