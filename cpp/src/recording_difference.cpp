@@ -1,6 +1,8 @@
 // Where two events of recordings differ: every value of each by its path, side by side.
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,10 +18,19 @@
 namespace llmcore {
 namespace {
 
-/// Every leaf as (path, value), in order.
+/// A value by its path. Two that read alike may differ in their form: nothing and the text "absent", the pairs
+/// ("a: b", "c") and ("a", "b: c").
+struct Leaf {
+  std::string path;
+  std::string text;
+  std::size_t form = 0;  ///< 0; of a pair, 1 + the length of its first half
+};
+constexpr std::size_t kAbsent = std::numeric_limits<std::size_t>::max();
+
+/// Every leaf, in order.
 class Lister {
  public:
-  using Leaves = std::vector<std::pair<std::string, std::string>>;
+  using Leaves = std::vector<Leaf>;
 
   template <class T>
   void operator()(std::string_view name, const T& value) {
@@ -32,7 +43,8 @@ class Lister {
   [[nodiscard]] Leaves take() { return std::move(leaves_); }
 
  private:
-  void leaf(std::string text) { leaves_.emplace_back(path_, std::move(text)); }
+  void leaf(std::string text, std::size_t form = 0) { leaves_.push_back({path_, std::move(text), form}); }
+  void absent() { leaf("absent", kAbsent); }
 
   void put(bool value) { leaf(value ? "true" : "false"); }
   void put(std::uint32_t value) { leaf(std::to_string(value)); }
@@ -40,7 +52,7 @@ class Lister {
   void put(std::int64_t value) { leaf(std::to_string(value)); }
   void put(const std::string& value) { leaf(value); }
   void put(const Fingerprint& value) { leaf(value.hex()); }
-  void put(const Blob& value) { leaf(value == nullptr ? "absent" : std::to_string(value->size())); }
+  void put(const Blob& value) { value != nullptr ? leaf(std::to_string(value->size())) : absent(); }
   void put(const StateHash& value) {
     constexpr std::string_view kDigits = "0123456789abcdef";
     std::string text(16, '0');
@@ -54,11 +66,11 @@ class Lister {
   }
   template <class T>
   void put(const std::optional<T>& value) {
-    value ? put(*value) : leaf("absent");
+    value ? put(*value) : absent();
   }
   template <class T>
   void put(const std::shared_ptr<const T>& value) {
-    value != nullptr ? put(*value) : leaf("absent");
+    value != nullptr ? put(*value) : absent();
   }
   template <class Range>
   void items(const Range& range) {
@@ -82,7 +94,9 @@ class Lister {
   void put(const std::map<std::string, T, Less>& value) {
     for (const auto& [key, each] : value) (*this)(key, each);
   }
-  void put(const std::pair<std::string, std::string>& value) { leaf(value.first + ": " + value.second); }
+  void put(const std::pair<std::string, std::string>& value) {
+    leaf(value.first + ": " + value.second, value.first.size() + 1);
+  }
   void put(const Input& value) {
     std::visit([&](const auto& input) { (*this)(kInputNames[value.index()], input); }, value);
   }
@@ -130,9 +144,11 @@ FieldDifference difference_of(const RecordedEvent& expected, const RecordedEvent
   const Lister::Leaves one = leaves_of(expected);
   const Lister::Leaves other = leaves_of(got);
   for (std::size_t i = 0; i < std::max(one.size(), other.size()); ++i) {
-    if (i >= one.size()) return different(other[i].first, "absent", other[i].second);
-    if (i >= other.size() || one[i].first != other[i].first) return different(one[i].first, one[i].second, "absent");
-    if (one[i].second != other[i].second) return different(one[i].first, one[i].second, other[i].second);
+    if (i >= one.size()) return different(other[i].path, "absent", other[i].text);
+    if (i >= other.size() || one[i].path != other[i].path) return different(one[i].path, one[i].text, "absent");
+    if (one[i].text != other[i].text || one[i].form != other[i].form) {
+      return different(one[i].path, one[i].text, other[i].text);
+    }
   }
   return {};
 }

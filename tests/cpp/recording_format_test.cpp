@@ -179,6 +179,18 @@ TEST(RecordingFormat, NamesTheFirstFieldThatDiffers) {
   EXPECT_EQ(told(before, after), "config.provider_limits.openai.max_in_flight: 0 / 5");
 }
 
+TEST(RecordingFormat, TellsApartWhatReadsAlike) {
+  recorded::Response one{1, 1, {}, 0, 200, {{"a", "b: c"}}, "", {}, ""};
+  recorded::Response other = one;
+  other.headers = {{"a: b", "c"}};
+  EXPECT_EQ(difference_of(one, other).field, "headers[0]");
+  const std::string text = "absent";
+  EXPECT_EQ(difference_of(recorded::Snapshot{1, "world", hash_of_state(text), std::nullopt},
+                          recorded::Snapshot{1, "world", hash_of_state(text), text})
+                .field,
+            "bytes");
+}
+
 TEST(RecordingFormat, ShowsOfLongTextsTheStretchThatDiffers) {
   recorded::Request one{1, 1, {}, 0, "p", "POST", "u", std::string(5'000, 'x') + "cat" + std::string(5'000, 'y')};
   recorded::Request other = one;
