@@ -202,12 +202,16 @@ class FromPython {
   static void get(const py::handle& from, const std::string& path, E& value) {
     std::string text;
     get(from, path, text);
+    std::string known;  // what is no name is not told: it may be long, and no text
     for (std::size_t i = 0; i < Names<E>::count; ++i) {
-      if (Names<E>::of(static_cast<E>(i)) != text) continue;
-      value = static_cast<E>(i);
-      return;
+      const std::string_view name = Names<E>::of(static_cast<E>(i));
+      if (name == text) {
+        value = static_cast<E>(i);
+        return;
+      }
+      known.append(known.empty() ? "" : ", ").append(name);
     }
-    fail(path, "'" + text + "' is not known");
+    fail(path, "expected one of " + known);
   }
   template <class T>
   static void get(const py::handle& from, const std::string& path, std::optional<T>& value) {
@@ -267,7 +271,7 @@ class FromPython {
       get(key, path, name);
       const auto found = std::find(kInputNames.begin(), kInputNames.end(), name);
       if (!emplace_alternative(value, static_cast<std::size_t>(found - kInputNames.begin()))) {
-        fail(path, "'" + name + "' is not known");
+        fail(path, "an input of this name is not known");
       }
       const py::handle fields = each;
       std::visit([&](auto& alternative) { get(fields, path + "." + name, alternative); }, value);

@@ -36,7 +36,7 @@ def import_json(source: BinaryIO, directory: str | PathLike[str]) -> int:
     """Makes a recording of the lines of an export.
 
     :returns: how many events there were
-    :raises ReplayError: a line is no event, or the directory cannot be written
+    :raises ReplayError: a line is no event, there is none, or the directory cannot be written
     """
     log = ReplayLogger(directory, ack="memory")
     try:
@@ -47,6 +47,8 @@ def import_json(source: BinaryIO, directory: str | PathLike[str]) -> int:
             except ValueError as error:
                 raise ReplayError(f"line {number}: {error}") from None
             ended = event["kind"] == "recording_end"
+        if number == 0:
+            raise ReplayError("there is no event to make a recording of")
     except BaseException:
         log.abandon()
         raise

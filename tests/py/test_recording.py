@@ -407,7 +407,13 @@ def test_a_draw_that_was_never_made_is_an_error() -> None:
         (lambda log: log.append({"kind": "frame", "tick": True}), "tick: expected a whole number"),
         (
             lambda log: log.append({"kind": "input", "mono": 0, "wall": 0, "input": {"jump": {}}, "state": "0" * 16}),
-            "input: 'jump' is not known",
+            "input: an input of this name is not known",
+        ),
+        (
+            lambda log: log.append(
+                {"kind": "input", "mono": 0, "wall": 0, "input": {"failed": {"attempt": 1, "outcome": b"\xff"}}}
+            ),
+            "input.failed.outcome: expected one of ok, ",
         ),
         (
             lambda log: log.append({"kind": "input", "mono": 0, "wall": 0, "input": {"tick": {}}, "state": "xyz"}),

@@ -186,7 +186,9 @@ def test_bytes_that_are_no_text_are_base64(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
+        (b"", "there is no event"),
         (b"nonsense\n", "line 1 is not JSON"),
+        (b'{"kind": "recording_end", "events": 7}\n', "line 1: the end counts other events"),
         (b'{"kind": "frame", "tick": 1}\n[]\n', "line 2 is no event"),
         (b'{"kind": 7}\n', "line 1 is no event"),
         (b'{"kind": "frame", "tick": {"base64": "!"}}\n', "line 1 is not JSON"),

@@ -1,5 +1,6 @@
 #include "llmcore/io/replay.hpp"
 
+#include <numeric>
 #include <utility>
 
 #include "llmcore/engine.hpp"
@@ -54,6 +55,10 @@ const char* ReplayLogger::give_up(std::string why) {
   return kGaveUp;
 }
 
+std::uint64_t ReplayLogger::written() const noexcept {
+  return std::accumulate(stats_.events.begin(), stats_.events.end(), std::uint64_t{0});
+}
+
 // `must`: without this event the recording is worth nothing.
 const char* ReplayLogger::write(const RecordedEvent& event, bool must) {
   if (journal_ == nullptr || ended_) return "the recording is closed";
@@ -64,6 +69,9 @@ const char* ReplayLogger::write(const RecordedEvent& event, bool must) {
   }
   if (!begun_ && !std::holds_alternative<recorded::Begin>(event)) {
     if (const char* problem = write(recorded::Begin{kRecordingVersion, producer_}, true)) return problem;
+  }
+  if (const auto* end = std::get_if<recorded::End>(&event); end != nullptr && end->events != written()) {
+    return "the end counts other events than there are";
   }
   scratch_.clear();
   if (const char* problem = encode_event(event, scratch_)) {
@@ -121,9 +129,8 @@ const char* ReplayLogger::close(bool whole) {
   const std::lock_guard<std::mutex> hold(mutex_);
   if (journal_ == nullptr) return nullptr;
   if (whole && !ended_ && problem_.empty()) {
-    std::uint64_t events = begun_ ? 0 : 1;  // an empty recording has a beginning all the same
-    for (const std::uint64_t count : stats_.events) events += count;
-    static_cast<void>(write(recorded::End{events}, true));
+    // An empty recording has a beginning all the same.
+    static_cast<void>(write(recorded::End{written() + (begun_ ? 0 : 1)}, true));
   }
   if (JournalError error = journal_->close(); error && problem_.empty()) problem_ = error.message();
   journal_.reset();

@@ -115,6 +115,16 @@ TEST(ReplayLogger, CopiesARecordingEventByEvent) {
   EXPECT_EQ(compared(folder / "a", folder / "b"), "none");
 }
 
+TEST(ReplayLogger, RefusesAnEndThatCountsOtherEvents) {
+  const Folder folder;
+  const auto logger = logger_in(folder / "r");
+  EXPECT_EQ(logger->frame(1), nullptr);
+  EXPECT_STREQ(logger->append(recorded::End{1}), "the end counts other events than there are");
+  EXPECT_EQ(logger->append(recorded::End{2}), nullptr);
+  EXPECT_EQ(logger->close(), nullptr);
+  EXPECT_EQ(events_in(folder / "r").size(), 3U);
+}
+
 TEST(ReplayLogger, NumbersEqualRequests) {
   const Folder folder;
   const auto logger = logger_in(folder / "r");

@@ -69,7 +69,8 @@ class ReplayLogger {
   const char* frame(std::int64_t tick);
   const char* rng(std::string name, std::uint64_t bound, std::uint64_t value);
   const char* snapshot(recorded::Snapshot snapshot);
-  /// Any event as it is: how a recording is copied. A begin or an end replaces the one that this writes by itself.
+  /// Any event as it is: how a recording is copied. A begin or an end replaces the one that this writes by itself; an
+  /// end that counts other events than were recorded is refused.
   const char* append(const RecordedEvent& event);
 
   /// Writes the end, and lets go of the directory. Nullptr, or why the recording is of no use. Calling it again does
@@ -87,6 +88,7 @@ class ReplayLogger {
  private:
   ReplayLogger(std::unique_ptr<JournalWriter> journal, ReplayLoggerConfig config);
   [[nodiscard]] bool forked() const noexcept;
+  [[nodiscard]] std::uint64_t written() const noexcept;
   const char* locked_write(const RecordedEvent& event, bool must);
   const char* write(const RecordedEvent& event, bool must);
   const char* give_up(std::string why);
