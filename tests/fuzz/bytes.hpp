@@ -43,13 +43,14 @@ class Bytes {
       default: return byte();
     }
   }
-  /// Up to 255 bytes; all that is left if there are fewer.
-  std::string_view text() noexcept {
-    const std::size_t length = byte();
-    const std::string_view text = rest_.substr(0, length);
-    rest_.remove_prefix(text.size());
-    return text;
+  /// So many bytes; all that is left if there are fewer.
+  std::string_view take(std::size_t count) noexcept {
+    const std::string_view taken = rest_.substr(0, count);
+    rest_.remove_prefix(taken.size());
+    return taken;
   }
+  /// Up to 255 bytes.
+  std::string_view text() noexcept { return take(byte()); }
 
  private:
   std::string_view rest_;

@@ -16,7 +16,7 @@ using llmcore::fuzz::Bytes;
 using llmcore::fuzz::require;
 using llmcore::testing::WatchedEngine;
 
-// 73 years: at the very end of time no call can have its deadline before it.
+// 73 years, and as far as time goes: at its very end no call can have its deadline before it.
 constexpr llmcore::Instant kFar = llmcore::Instant{1} << 61;
 
 class Player {
@@ -28,8 +28,10 @@ class Player {
       step();
       look();
     }
-    for (int steps = 0; steps < 2'000 && engine_.engine().next_deadline(); ++steps) {
-      now_.mono = std::max(now_.mono, *engine_.engine().next_deadline());
+    for (int steps = 0; steps < 2'000; ++steps) {
+      const auto next = engine_.engine().next_deadline();
+      if (!next || *next > kFar) break;
+      go_to(std::max(now_.mono, *next));
       engine_.handle(llmcore::Tick{}, now_);
       look();
     }
@@ -44,11 +46,11 @@ class Player {
  private:
   void step() {
     switch (bytes_.below(12)) {
-      case 0: now_.mono = std::clamp(bytes_.number(), -kFar, kFar); break;
+      case 0: go_to(bytes_.number()); break;
       case 1: now_.wall = bytes_.number(); break;
-      case 2: now_.mono = llmcore::add_saturated(now_.mono, bytes_.byte() * llmcore::kSecond / 4); break;
+      case 2: go_to(llmcore::add_saturated(now_.mono, bytes_.byte() * llmcore::kSecond / 4)); break;
       case 3:
-        if (const auto next = engine_.engine().next_deadline()) now_.mono = std::max(now_.mono, *next);
+        if (const auto next = engine_.engine().next_deadline()) go_to(std::max(now_.mono, *next));
         engine_.handle(llmcore::Tick{}, now_);
         break;
       case 4: engine_.handle(llmcore::Cancel{bytes_.byte()}, now_); break;
@@ -86,6 +88,8 @@ class Player {
       default: engine_.submit(llmcore::fuzz::any_submit(bytes_), now_); ++submitted_;
     }
   }
+
+  void go_to(llmcore::Instant at) { now_.mono = std::clamp(at, -kFar, kFar); }
 
   void look() {
     for (const llmcore::Action& action : engine_.take_actions()) {
