@@ -107,3 +107,36 @@ def _lines(rates: "Rates") -> Iterator[str]:
         if Decimal(amount):
             unit = "each" if name in _PIECES else "a million"
             yield f"  {name.replace('_', ' '):<18} ${amount} {unit}"
+
+
+@app.command()
+def reprice(
+    since: Annotated[str, typer.Option(metavar="WHEN", help="Calls since then: 24h, 7d, 2026-11-20 (UTC).")],
+    apply: Annotated[bool, typer.Option("--apply", help="Write it. Without, only say what would change.")] = False,
+    database: Annotated[
+        str | None,
+        typer.Option(metavar="URL|FILE", help="The ledger; otherwise as configured."),
+    ] = None,
+    json: _Json = False,
+) -> None:
+    """Compute the costs in the ledger again from today's catalogue. The old figures stay in the calls' metadata."""
+    from llmcore.cli.report import ledger_url, moment
+    from llmcore.config import Settings
+    from llmcore.ledger.repricing import reprice as look
+    from llmcore.pricing import Catalogue
+    from llmcore.types import Money
+
+    start = moment(since, datetime.now(UTC))
+    found = look(ledger_url(database), start, Catalogue(Settings()).card, apply=apply)
+    if json:
+        import msgspec
+
+        told = {"looked_at": found.looked_at, "changed": len(found.changes), "unknown": found.unknown}
+        told |= {"before_nano_usd": found.before, "after_nano_usd": found.after, "applied": apply}
+        show(msgspec.json.encode(told).decode())
+        return
+    what = "changed" if apply else "would change (--apply writes it)"
+    show(
+        f"looked at {found.looked_at:,} calls; {len(found.changes):,} {what}: from {Money(found.before)} to "
+        f"{Money(found.after)}; the price of {found.unknown:,} is still unknown"
+    )
