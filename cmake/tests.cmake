@@ -79,8 +79,8 @@ set(LLMCORE_THREAD_TEST_SOURCES ${LLMCORE_TEST_SOURCES})
 list(FILTER LLMCORE_THREAD_TEST_SOURCES INCLUDE REGEX "/io/")
 add_executable(llmcore_thread_tests EXCLUDE_FROM_ALL ${LLMCORE_THREAD_TEST_SOURCES})
 llmcore_target(llmcore_thread_tests)
-target_include_directories(llmcore_thread_tests PRIVATE cpp/src)
-target_link_libraries(llmcore_thread_tests PRIVATE llmcore_io GTest::gmock GTest::gtest_main Threads::Threads)
+target_include_directories(llmcore_thread_tests PRIVATE cpp/src tests/cpp)
+target_link_libraries(llmcore_thread_tests PRIVATE llmcore_io nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main Threads::Threads)
 
 if(LLMCORE_SANITIZE)
   # A sanitized process takes longer to start than most tests to run: four processes instead of one for each test.
