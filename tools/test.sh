@@ -8,27 +8,35 @@ tools/cpp.sh dev
 tools/cpp.sh asan
 tools/threads.sh
 
-summaries=()
-# run_pytest PYTHON EXTRAS arguments...: the Python tests against the wheel as a user installs it.
-run_pytest() {
-  local python="$1" extras="$2" version environment log
+# Wheels one after the other, as a compiler takes every core; then all interpreters' tests at once, as pytest takes one.
+versions=()
+# start_pytest PYTHON EXTRAS arguments...: the Python tests against the wheel as a user installs it, in the background.
+start_pytest() {
+  local python="$1" extras="$2" version environment
   shift 2
   version="$(python_version "$python")"
   environment="build/py$version/env"
-  log="build/logs/pytest-$version.log"
   step "Python $version: wheel" build_wheel "$python"
   step "Python $version: clean environment" install_wheel "$python" "$environment" "$extras"
-  printf '== Python %s: pytest\n' "$version"
-  LLMCORE_WHEEL="$(echo "$PWD/build/py$version"/wheel/*.whl)" "$environment/bin/pytest" "$@" 2>&1 | tee "$log"
-  summaries+=("$(tail -n 1 "$log")")
+  LLMCORE_WHEEL="$(echo "$PWD/build/py$version"/wheel/*.whl)" "$environment/bin/pytest" "$@" >"build/logs/pytest-$version.log" 2>&1 &
+  versions+=("$version:$!")
 }
 
 python="$(find_python)"
 for other in $(find_other_pythons "$(python_version "$python")"); do
-  run_pytest "$other" test -q -m "not slow"
+  start_pytest "$other" test -q -m "not slow"
 done
-run_pytest "$python" dev
+start_pytest "$python" dev
+
+failed=()
+for started in "${versions[@]}"; do
+  version="${started%%:*}"
+  printf '== Python %s: pytest\n' "$version"
+  if ! wait "${started##*:}"; then failed+=("$version"); fi
+  cat "build/logs/pytest-$version.log"
+done
+if ((${#failed[@]} != 0)); then die "failed: pytest on Python ${failed[*]} (its output: build/logs/pytest-*.log)"; fi
 
 printf '== all passed in %d s\n' $((SECONDS - start))
 grep ' passed' build/logs/dev-ctest.log build/logs/asan-ctest.log | sed 's|^build/logs/\(.*\)-ctest.log:|\1: |'
-printf '%s\n' "${summaries[@]}"
+tail -q -n 1 build/logs/pytest-*.log

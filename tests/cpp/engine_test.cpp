@@ -597,6 +597,8 @@ TEST(EngineMemory, StaysFlatOverAMillionCalls) {
   config.limits.minute_burst = true;
   config.cache.max_entries = 100;
   config.max_lanes = 64;
+  config.tracker.max_keys = 500;  // full, as the cache is, long before the first look
+  config.tracker.max_rows = 2'000;
   config.budgets = {BudgetRule{"tenant=*", Period::hour, kNever, {50}},
                     BudgetRule{"global", Period::total, kNever, {50}}};
   Engine engine(config);
