@@ -10,6 +10,7 @@ tools/threads.sh
 
 # Wheels one after the other, as a compiler takes every core; then all interpreters' tests at once, as pytest takes one.
 versions=()
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT  # nothing goes on when something fails before
 # start_pytest PYTHON EXTRAS arguments...: the Python tests against the wheel as a user installs it, in the background.
 start_pytest() {
   local python="$1" extras="$2" version environment
