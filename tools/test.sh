@@ -19,7 +19,9 @@ start_pytest() {
   environment="build/py$version/env"
   step "Python $version: wheel" build_wheel "$python"
   step "Python $version: clean environment" install_wheel "$python" "$environment" "$extras"
-  LLMCORE_WHEEL="$(echo "$PWD/build/py$version"/wheel/*.whl)" "$environment/bin/pytest" "$@" >"build/logs/pytest-$version.log" 2>&1 &
+  # A shell lets its background ignore Ctrl-C, and what ignores it cannot be tested for what it does then.
+  LLMCORE_WHEEL="$(echo "$PWD/build/py$version"/wheel/*.whl)" env --default-signal=INT "$environment/bin/pytest" "$@" \
+    >"build/logs/pytest-$version.log" 2>&1 &
   versions+=("$version:$!")
 }
 
