@@ -23,7 +23,7 @@ __all__ = ["Inserts"]
 
 # Rows per statement on SQLite, at most. Each statement is one release of the interpreter lock, which is long in coming
 # back when many threads want it, and costs less per row than a statement for each.
-_CHUNKS = (1024, 256)
+_CHUNKS = (1024, 256, 64)
 
 
 class _Insert:

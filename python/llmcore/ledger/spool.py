@@ -195,6 +195,11 @@ class Spool:
     # --- ending -------------------------------------------------------------------------------------------------------
 
     @property
+    def survives(self) -> bool:
+        """Whether what is written here outlives the process at once."""
+        return self._ack != "memory"
+
+    @property
     def exists(self) -> bool:
         """Whether anything was ever written here."""
         return self._journal is not None

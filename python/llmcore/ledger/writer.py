@@ -33,7 +33,9 @@ __all__ = ["TrackerStats", "Writer"]
 
 _log = logging.getLogger("llmcore.ledger")
 
-_GATHER_SECONDS = 0.05
+_GATHER_SECONDS = 0.25
+# Of a spool in memory, which the end of the process would take along.
+_GATHER_MEMORY_SECONDS = 0.05
 _BATCH_MAX = 4096
 _MOST_MISSES = 20
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -266,7 +268,7 @@ class Writer:
             self._wait(_LOOK_FOR_ORPHANS_SECONDS)
         self._waiting = False
         self._behind_since = time.monotonic()
-        deadline = self._behind_since + _GATHER_SECONDS
+        deadline = self._behind_since + (_GATHER_SECONDS if self.spool.survives else _GATHER_MEMORY_SECONDS)
         while not self._flushing and self._closing_until is None:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -279,7 +281,9 @@ class Writer:
         return until is not None and time.monotonic() >= until
 
     def _settle(self) -> None:
-        """Writes what the spool holds now, batch by batch."""
+        """Writes what the spool holds now, batch by batch. What has come meanwhile and makes no whole batch gathers
+        again: many small transactions would cost a multiple.
+        """
         self.spool.flush()
         while True:
             batch, through = self._read()
@@ -295,6 +299,8 @@ class Writer:
                 self._behind_since = time.monotonic() if self._newest() > through else None
                 self._state.notify_all()
             self.spool.release(through)
+            if len(batch) < _BATCH_MAX:
+                return
 
     def _miss(self) -> None:
         """There should be entries to read and there are none: after a second of that, they are lost."""
