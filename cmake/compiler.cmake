@@ -47,8 +47,25 @@ function(llmcore_target target)
   target_link_libraries(${target} PRIVATE "$<BUILD_INTERFACE:llmcore_warnings>")
 endfunction()
 
+set(LLMCORE_LIBRARY_TYPE STATIC)
+if(LLMCORE_SHARED)
+  set(LLMCORE_LIBRARY_TYPE SHARED)
+endif()
+
 # A library that others link as llmcore::<name>.
 function(llmcore_library target name)
   llmcore_target(${target})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "SHARED_LIBRARY")
+    # Before 1.0 a new minor version may change what is binary.
+    set_target_properties(
+      ${target}
+      PROPERTIES CXX_VISIBILITY_PRESET default VISIBILITY_INLINES_HIDDEN OFF WINDOWS_EXPORT_ALL_SYMBOLS ON VERSION ${PROJECT_VERSION}
+                 SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+    if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+      target_link_options(${target} PRIVATE "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map")
+      set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/exports.map")
+    endif()
+  endif()
 endfunction()

@@ -1,10 +1,15 @@
-# Fails when an object of ARCHIVE asks the outside for a clock, randomness, a socket, a file, a thread, a stream or the environment.
+# Fails when an object of ARCHIVE asks the outside for a clock, randomness, a socket, a file, a thread, a stream, the environment or what
+# depends on the host's locale.
 #
 #   cmake -D NM=nm -D ARCHIVE=libllmcore_core.a -P purity.cmake
+#   ... -D KINDS=stream,locale    looks for these alone: what a library that does I/O leaves alone all the same
 #   ... -D PLANTED=ON    ARCHIVE holds one violation of each kind; fails when any of them goes unseen
 #
 # Undefined symbols are demangled; C functions are matched whole, C++ ones by their beginning.
-set(kinds clock randomness socket file thread stream environment)
+set(kinds clock randomness socket file thread stream environment locale)
+if(KINDS)
+  string(REPLACE "," ";" kinds "${KINDS}")
+endif()
 
 set(clock_c "clock|clock_gettime|gettimeofday|time|localtime|localtime_r|gmtime|gmtime_r|mktime|strftime|timespec_get|nanosleep|usleep|sleep")
 set(clock_cxx "std::chrono::.*::now\\(|std::this_thread::")
@@ -17,9 +22,12 @@ set(file_cxx "std::basic_(i|o)?fstream|std::basic_filebuf|std::filesystem::")
 set(thread_c "pthread_.*|thrd_.*|mtx_.*|syscall|fork|vfork")
 set(thread_cxx "std::thread|std::jthread|std::condition_variable|std::__condvar|std::mutex|std::__future_base|std::__atomic_futex|__gthread")
 set(stream_c "printf|fprintf|vprintf|vfprintf|puts|putchar|fputs|fputc|putc|stdin|stdout|stderr|perror|syslog")
-set(stream_cxx "std::cout|std::cerr|std::clog|std::cin|std::ios_base|std::(basic_)?[io]*stream|std::basic_[io]*stringstream|std::basic_streambuf|std::basic_ios|std::basic_stringbuf|std::locale|std::__ostream_insert")
-set(environment_c "getenv|secure_getenv|setenv|putenv|system|popen|execve|setlocale|localeconv|environ")
+set(stream_cxx "std::cout|std::cerr|std::clog|std::cin|std::ios_base|std::(basic_)?[io]*stream|std::basic_[io]*stringstream|std::basic_streambuf|std::basic_ios|std::basic_stringbuf|std::__ostream_insert")
+set(environment_c "getenv|secure_getenv|setenv|putenv|system|popen|execve|environ")
 set(environment_cxx "")
+# What reads or writes a decimal point or sorts letters as the host's locale has it.
+set(locale_c "setlocale|localeconv|newlocale|uselocale|strtod|strtof|strtold|atof|s?n?printf|vs?n?printf|sscanf|strcoll|strxfrm|is(alpha|alnum|upper|lower|space|punct|print)|to(lower|upper)|__ctype_.*|mbs?r?towcs?|wcs?r?tombs?|strerror")
+set(locale_cxx "std::locale|std::use_facet|std::ctype|std::numpunct|std::num_(get|put)|std::sto(d|f|ld)")
 
 execute_process(COMMAND "${NM}" -C --undefined-only "${ARCHIVE}" OUTPUT_VARIABLE listing ERROR_VARIABLE complaint RESULT_VARIABLE result)
 if(NOT result EQUAL 0)

@@ -100,15 +100,7 @@ include(cmake/fuzz.cmake)
 # Every public header compiles alone.
 set_target_properties(llmcore_core llmcore_io PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
 
-# The core is pure, and the check can see when it is not: it must find each violation planted in a library of its own.
-add_test(NAME purity.core_has_no_clock_socket_file_thread_or_stream
-         COMMAND "${CMAKE_COMMAND}" -D "NM=${CMAKE_NM}" -D "ARCHIVE=$<TARGET_FILE:llmcore_core>" -P
-                 "${PROJECT_SOURCE_DIR}/cmake/purity.cmake")
-add_library(llmcore_impure STATIC tests/cpp/purity/impure.cpp)
-llmcore_target(llmcore_impure)
-add_test(NAME purity.check_catches_each_planted_violation
-         COMMAND "${CMAKE_COMMAND}" -D "NM=${CMAKE_NM}" -D "ARCHIVE=$<TARGET_FILE:llmcore_impure>" -D PLANTED=ON -P
-                 "${PROJECT_SOURCE_DIR}/cmake/purity.cmake")
+include(cmake/built.cmake)
 
 # Every build decides alike. tools/determinism.sh tries two compilers and two levels of optimisation.
 add_test(NAME determinism.golden COMMAND "${CMAKE_COMMAND}" -D "SIMULATE=$<TARGET_FILE:llmcore_simulate>" -D
@@ -122,12 +114,13 @@ if(LLMCORE_SANITIZE)
                      "SANITIZE=${LLMCORE_SANITIZE}" -P "${PROJECT_SOURCE_DIR}/cmake/instrumented.cmake")
   endforeach()
 else()
-  # Two projects of their own use the library as a stranger would.
-  foreach(way IN ITEMS find_package add_subdirectory)
+  # Projects of their own use the library as a stranger would.
+  foreach(way IN ITEMS find_package add_subdirectory pkg_config no_rtti shared)
     add_test(NAME consumer.${way}
              COMMAND "${CMAKE_COMMAND}" -D "WAY=${way}" -D "LLMCORE_SOURCE_DIR=${PROJECT_SOURCE_DIR}" -D
                      "LLMCORE_BINARY_DIR=${PROJECT_BINARY_DIR}" -D "GENERATOR=${CMAKE_GENERATOR}" -D "CXX=${CMAKE_CXX_COMPILER}" -D
-                     "LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}" -D "VERSION=${LLMCORE_VERSION}" -P "${PROJECT_SOURCE_DIR}/tests/cpp/consumers/run.cmake")
+                     "LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}" -D "VERSION=${LLMCORE_VERSION}" -D "NM=${CMAKE_NM}" -P
+                     "${PROJECT_SOURCE_DIR}/tests/cpp/consumers/run.cmake")
   endforeach()
 endif()
 

@@ -26,4 +26,6 @@ void stream() { std::cout << "printed"; }
 
 const char* environment() { return std::getenv("HOME"); }
 
+double decimal_point(const char* text) { return std::strtod(text, nullptr); }
+
 }  // namespace llmcore::purity

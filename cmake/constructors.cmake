@@ -1,0 +1,31 @@
+# Fails when ARCHIVE holds code that runs before main(): a host decides when anything of ours happens, and in what order.
+#
+#   cmake -D OBJDUMP=objdump -D ARCHIVE=libllmcore_core.a -P constructors.cmake
+#   ... -D PLANTED=ON    ARCHIVE holds such code; fails when it goes unseen
+execute_process(COMMAND "${OBJDUMP}" -h "${ARCHIVE}" OUTPUT_VARIABLE listing ERROR_VARIABLE complaint RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "${OBJDUMP} cannot read ${ARCHIVE}: ${complaint}")
+endif()
+string(REGEX REPLACE "[][;]" "_" listing "${listing}")
+string(REPLACE "\n" ";" lines "${listing}")
+
+set(objects 0)
+set(object "")
+set(found "")
+foreach(line IN LISTS lines)
+  if(line MATCHES "^([^ ]+):[ \t]+file format ")
+    math(EXPR objects "${objects} + 1")
+    set(object "${CMAKE_MATCH_1}")
+  elseif(line MATCHES " (\\.(preinit_array|init_array|ctors)[^ ]*) ")
+    list(APPEND found "  ${object} has a section ${CMAKE_MATCH_1}")
+  endif()
+endforeach()
+if(objects EQUAL 0)
+  message(FATAL_ERROR "${ARCHIVE} holds no object: this check would see nothing")
+endif()
+list(JOIN found "\n" report)
+if(PLANTED AND NOT found)
+  message(FATAL_ERROR "the planted constructor in ${ARCHIVE} went unseen")
+elseif(found AND NOT PLANTED)
+  message(FATAL_ERROR "${ARCHIVE} runs code before main():\n${report}")
+endif()
