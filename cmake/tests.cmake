@@ -8,6 +8,7 @@ set(LLMCORE_TEST_SOURCES
     budget_test.cpp
     burst_test.cpp
     config_test.cpp
+    conversation_test.cpp
     crc32c_test.cpp
     engine_limits_test.cpp
     engine_money_test.cpp
@@ -72,6 +73,8 @@ add_test(NAME llmcore_memory_tests COMMAND llmcore_memory_tests --gtest_brief=1)
 
 set_source_files_properties(tests/cpp/scenario_test.cpp tests/cpp/io/replay_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
+set_source_files_properties(tests/cpp/conversation_test.cpp PROPERTIES COMPILE_DEFINITIONS
+                                                                        "LLMCORE_TEST_DATA=\"${PROJECT_SOURCE_DIR}/tests/data\"")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
 
 # What has threads in it, alone: that much of the thread sanitizer every run of the tests can afford (tools/threads.sh).

@@ -6,6 +6,7 @@ The properties are looked for in random conversations; chat() is shown against a
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +109,26 @@ def test_to_json_and_back_loses_nothing(
         assert again.get_messages() == memory.get_messages()
         assert again.pending == memory.pending
         assert again.to_dict() == memory.to_dict()
+
+
+CASES = (Path(__file__).parents[1] / "data" / "conversation" / "cases.jsonl").read_text().splitlines()
+
+
+@pytest.mark.parametrize("line", CASES, ids=[str(number) for number in range(1, len(CASES) + 1)])
+def test_the_same_is_kept_as_in_cpp(line: str) -> None:
+    case = json.loads(line)
+    memory = ConversationMemory(case["system"], case["max_messages"], max_tokens=case["max_tokens"])
+    for step in case["steps"]:
+        if step[0] == "calls":
+            memory.add_assistant(step[1], [ToolCall(one, "look", '{"at": "door"}') for one in step[2]])
+        elif step[0] == "result":
+            memory.add_tool_result(step[1], step[2])
+        else:
+            play(memory, (step[0], step[1]))
+    messages = memory.get_messages()
+    assert_whole(messages)
+    assert [[message["role"], message["content"]] for message in messages] == case["messages"]
+    assert memory.pending == case["pending"]
 
 
 JSON = st.recursive(
