@@ -21,6 +21,7 @@ llmcore_fuzz_target(fingerprint llmcore_core)
 llmcore_fuzz_target(journal llmcore_core)
 llmcore_fuzz_target(offline llmcore_core nlohmann_json::nlohmann_json)
 llmcore_fuzz_target(recording llmcore_core)
+llmcore_fuzz_target(saved_cache llmcore_core)
 
 get_property(llmcore_fuzz_targets GLOBAL PROPERTY LLMCORE_FUZZ_TARGETS)
 add_custom_target(fuzz DEPENDS ${llmcore_fuzz_targets})

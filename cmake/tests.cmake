@@ -38,6 +38,7 @@ set(LLMCORE_TEST_SOURCES
     request_queue_test.cpp
     response_cache_test.cpp
     rng_test.cpp
+    saved_cache_test.cpp
     scenario_test.cpp
     simulator_test.cpp
     slot_store_test.cpp

@@ -146,6 +146,9 @@ std::optional<Action> Engine::poll() { return impl_->poll(); }
 std::optional<Instant> Engine::next_deadline() const { return impl_->next_deadline(); }
 EngineStats Engine::stats() const { return impl_->stats(); }
 const TokenTracker& Engine::tracker() const { return impl_->tracker(); }
+void Engine::for_each_cached(const std::function<void(const Fingerprint&, const Blob&)>& function) const {
+  impl_->for_each_cached(function);
+}
 std::uint64_t Engine::state_hash() const { return impl_->state_hash(); }
 std::string Engine::check() const { return impl_->check(); }
 

@@ -31,6 +31,7 @@ class Engine::Impl {
   [[nodiscard]] std::optional<Instant> next_deadline() const;
   [[nodiscard]] EngineStats stats() const;
   [[nodiscard]] const TokenTracker& tracker() const { return tracker_; }
+  void for_each_cached(const std::function<void(const Fingerprint&, const Blob&)>& function) const;
   [[nodiscard]] std::uint64_t state_hash() const;
   [[nodiscard]] std::string check() const;
 

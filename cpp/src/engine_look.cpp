@@ -35,6 +35,10 @@ EngineStats Engine::Impl::stats() const {
   return all;
 }
 
+void Engine::Impl::for_each_cached(const std::function<void(const Fingerprint&, const Blob&)>& function) const {
+  cache_.for_each(now_, [&](const Fingerprint& key, const Cached& cached) { function(key, cached.payload); });
+}
+
 std::uint64_t Engine::Impl::state_hash() const {
   std::uint64_t hash = mix64(history_, next_call_);
   for (const std::uint64_t word : rng_.state()) hash = mix64(hash, word);

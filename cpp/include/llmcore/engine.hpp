@@ -20,6 +20,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -257,6 +258,9 @@ class Engine {
 
   [[nodiscard]] EngineStats stats() const;
   [[nodiscard]] const TokenTracker& tracker() const;
+  /// Calls `function` with every answer that the cache would give at the newest time handed in, the oldest first. It
+  /// must not touch the engine. O(cached answers).
+  void for_each_cached(const std::function<void(const Fingerprint&, const Blob&)>& function) const;
   /// Everything that decides, folded into 64 bits.
   [[nodiscard]] std::uint64_t state_hash() const;
   /// The first invariant that does not hold, in words; empty when all do. O(calls).

@@ -86,6 +86,12 @@ class ResponseCacheIndex {
   /// Forgets all keys and ghosts without releasing their slots one by one. Counters go on.
   void reset() noexcept;
 
+  /// A walk over the values by age: the first slot, and the one after it; kNone at the end.
+  [[nodiscard]] Slot oldest() const noexcept { return age_.oldest; }
+  [[nodiscard]] Slot after(Slot slot) const noexcept { return nodes_[slot].age.newer; }
+  [[nodiscard]] const Fingerprint& key_of(Slot slot) const noexcept { return nodes_[slot].key; }
+  [[nodiscard]] bool is_aged(Slot slot, Instant now) const noexcept { return aged(nodes_[slot], now); }
+
  private:
   enum class Place : std::uint8_t { small, main };
   enum class Change : std::uint8_t { admitted, hit, promoted, reinserted, dropped, returned };
@@ -179,6 +185,15 @@ class ResponseCache final : public ResponseCacheIndex {
     if (slot == values_.size()) values_.append();
     values_[slot] = std::move(value);
     return true;
+  }
+
+  /// Calls `function(key, value)` with everything that has not aged at `now`, the oldest first; counts and changes
+  /// nothing. The function must not touch the cache.
+  template <class Function>
+  void for_each(Instant now, Function&& function) const {
+    for (Slot slot = oldest(); slot != kNone; slot = after(slot)) {
+      if (!is_aged(slot, now)) function(key_of(slot), values_[slot]);
+    }
   }
 
   /// Forgets everything but the counters.
