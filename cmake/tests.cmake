@@ -102,7 +102,7 @@ endif()
 include(cmake/fuzz.cmake)
 
 # Every public header compiles alone.
-set_target_properties(llmcore_core llmcore_io PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+set_target_properties(llmcore_core llmcore_io llmcore_net PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
 
 include(cmake/built.cmake)
 
@@ -112,7 +112,7 @@ add_test(NAME determinism.golden COMMAND "${CMAKE_COMMAND}" -D "SIMULATE=$<TARGE
 
 if(LLMCORE_SANITIZE)
   # Flags that reached the tests but not the libraries would find nothing.
-  foreach(library IN ITEMS core io)
+  foreach(library IN ITEMS core io net)
     add_test(NAME sanitizer.${library}_is_instrumented
              COMMAND "${CMAKE_COMMAND}" -D "NM=${CMAKE_NM}" -D "ARCHIVE=$<TARGET_FILE:llmcore_${library}>" -D
                      "SANITIZE=${LLMCORE_SANITIZE}" -P "${PROJECT_SOURCE_DIR}/cmake/instrumented.cmake")
@@ -134,7 +134,7 @@ include(cmake/examples.cmake)
 file(GLOB_RECURSE llmcore_unlisted RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS cpp/include/*.hpp cpp/src/*.cpp tests/cpp/*.cpp
      tests/fuzz/*.cpp)
 list(FILTER llmcore_unlisted EXCLUDE REGEX "^tests/cpp/consumers/")
-foreach(target IN ITEMS llmcore_core llmcore_io llmcore_simulation llmcore_simulate llmcore_tests llmcore_memory_tests
+foreach(target IN ITEMS llmcore_core llmcore_io llmcore_net llmcore_simulation llmcore_simulate llmcore_tests llmcore_memory_tests
                llmcore_examples llmcore_impure ${llmcore_fuzz_targets})
   foreach(property IN ITEMS SOURCES HEADER_SET)
     get_target_property(llmcore_listed ${target} ${property})

@@ -1,0 +1,36 @@
+# llmcore::net: providers over HTTP, and the client of a frame loop. Left out of the wheel, which has its own transport, and where its
+# two dependencies are not found, unless it was asked for.
+if(LLMCORE_NET STREQUAL "AUTO" AND LLMCORE_PYTHON)
+  set(llmcore_build_net OFF)
+else()
+  set(llmcore_build_net ${LLMCORE_NET})
+endif()
+if(llmcore_build_net STREQUAL "AUTO" AND NOT LLMCORE_DEVELOPER_MODE)
+  find_package(CURL QUIET)
+  find_package(nlohmann_json QUIET CONFIG)
+  set(llmcore_build_net OFF)
+  if(CURL_FOUND AND nlohmann_json_FOUND)
+    set(llmcore_build_net ON)
+  endif()
+elseif(llmcore_build_net)
+  find_package(CURL REQUIRED)
+  find_package(nlohmann_json REQUIRED CONFIG)
+endif()
+if(NOT llmcore_build_net)
+  return()
+endif()
+find_package(Threads REQUIRED)
+
+set(LLMCORE_NET_HEADERS
+    provider.hpp
+    transport.hpp)
+set(LLMCORE_NET_SOURCES
+    provider.cpp)
+list(TRANSFORM LLMCORE_NET_HEADERS PREPEND cpp/include/llmcore/net/)
+list(TRANSFORM LLMCORE_NET_SOURCES PREPEND cpp/src/net/)
+
+add_library(llmcore_net ${LLMCORE_LIBRARY_TYPE} ${LLMCORE_NET_SOURCES})
+add_library(llmcore::net ALIAS llmcore_net)
+target_sources(llmcore_net PUBLIC FILE_SET HEADERS BASE_DIRS cpp/include FILES ${LLMCORE_NET_HEADERS})
+llmcore_library(llmcore_net net)
+target_link_libraries(llmcore_net PUBLIC llmcore_io nlohmann_json::nlohmann_json Threads::Threads PRIVATE CURL::libcurl)
