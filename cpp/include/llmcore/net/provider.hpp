@@ -6,13 +6,13 @@
 
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "llmcore/conversation.hpp"
 #include "llmcore/net/transport.hpp"
 #include "llmcore/outcome.hpp"
 #include "llmcore/rate_limiter.hpp"
@@ -20,17 +20,20 @@
 
 namespace llmcore::net {
 
-/// A chat request in the OpenAI shape, before a provider encodes it.
+/// A chat request in the OpenAI shape, before a provider encodes it. What has no fields of its own here is JSON text.
 struct ChatRequest {
+  using Message = ConversationMemory::Message;
+
   std::string model;
-  nlohmann::json messages = nlohmann::json::array();  ///< [{"role": "user", "content": "..."}, ...]
+  std::vector<Message> messages;
+  std::string messages_json;  ///< not empty: in place of `messages`, a list of them with whatever the shape allows
   bool json_format = false;
   std::optional<double> temperature;       ///< absent: not sent
   std::optional<std::int64_t> max_tokens;  ///< absent: not sent
-  nlohmann::json tools;                    ///< null: none
-  nlohmann::json response_format;          ///< null: none
+  std::string tools;                       ///< a list; empty: none
+  std::string response_format;             ///< an object; empty: none
   bool stream = false;
-  nlohmann::json params = nlohmann::json::object();  ///< go to the body as they are, and win
+  std::string params;  ///< an object, whose members go to the body as they are, and win; empty: none
 };
 
 /// A function that the model wants called; `arguments` is the JSON text exactly as the model wrote it.
@@ -62,6 +65,14 @@ struct Chunk {
   friend bool operator==(const Chunk&, const Chunk&) = default;
 };
 
+/// A page that the model quotes or that its provider's search found; `snippet` is the words that were quoted.
+struct Citation {
+  std::string url;
+  std::string title;
+  std::string snippet;
+  friend bool operator==(const Citation&, const Citation&) = default;
+};
+
 /// An answer, decoded.
 struct Reply {
   std::string content;
@@ -73,7 +84,8 @@ struct Reply {
   std::optional<NanoUsd> reported_cost;  ///< what the provider itself says that it cost
   std::optional<std::int64_t> created;   ///< Unix seconds
   std::string request_id;                ///< empty: not said
-  std::string refusal;
+  std::string refusal;                   ///< why the model would not answer, where that comes apart
+  std::vector<Citation> citations;
 };
 
 /// A refusal or a broken exchange, decoded. `message` never holds a key.
