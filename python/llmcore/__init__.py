@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from llmcore.runtime import Runtime as Runtime
     from llmcore.stream import AsyncLLMStream as AsyncLLMStream
     from llmcore.stream import LLMStream as LLMStream
+    from llmcore.structured import StructuredResponse as StructuredResponse
     from llmcore.types import CallContext as CallContext
     from llmcore.types import CallRecord as CallRecord
     from llmcore.types import Chunk as Chunk
@@ -180,6 +181,7 @@ _HOME = {
     "Settings": "config",
     "Sink": "types",
     "StreamDecoder": "providers.stream",
+    "StructuredResponse": "structured",
     "Texts": "types",
     "TokenTracker": "_core",
     "ToolCall": "types",
@@ -271,6 +273,7 @@ __all__ = [
     "Settings",
     "Sink",
     "StreamDecoder",
+    "StructuredResponse",
     "Texts",
     "TokenTracker",
     "ToolCall",

@@ -1,6 +1,6 @@
 """The asynchronous client."""
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from llmcore.flow import Park, Perform, Step
 from llmcore.flow_stream import Result
@@ -11,11 +11,16 @@ from llmcore.types import LLMResponse, Message, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from decimal import Decimal
 
     from llmcore.conversation import Content, ConversationMemory
     from llmcore.runtime import Runtime
+    from llmcore.structured import Mode, StructuredResponse
+    from llmcore.types import Money
 
 __all__ = ["AsyncLLMClient", "run"]
+
+T = TypeVar("T")
 
 
 class AsyncLLMClient(View):
@@ -93,6 +98,29 @@ class AsyncLLMClient(View):
             stream=True,
         )
         return AsyncLLMStream(self.runtime, flow)
+
+    async def complete_structured(
+        self,
+        messages: list[Message],
+        response_model: type[T],
+        *,
+        mode: "Mode | None" = None,
+        max_retries: int = 2,
+        max_retry_cost: "Money | Decimal | float | None" = None,
+        **options: Any,
+    ) -> "StructuredResponse[T]":
+        """An answer that is a value of a type: as :meth:`llmcore.client.LLMClient.complete_structured`."""
+        from llmcore.structured import complete_structured_async
+
+        return await complete_structured_async(
+            self,
+            messages,
+            response_model,
+            mode=mode,
+            max_retries=max_retries,
+            max_retry_cost=max_retry_cost,
+            **options,
+        )
 
     async def chat(self, memory: "ConversationMemory", content: "Content | None" = None, **options: Any) -> LLMResponse:
         """Says something in a conversation: as :meth:`llmcore.client.LLMClient.chat`."""

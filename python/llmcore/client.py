@@ -1,6 +1,6 @@
 """The synchronous client."""
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from llmcore.flow import Park, Perform, Step
 from llmcore.flow_stream import Result
@@ -11,11 +11,16 @@ from llmcore.types import LLMResponse, Message, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from decimal import Decimal
 
     from llmcore.conversation import Content, ConversationMemory
     from llmcore.runtime import Runtime
+    from llmcore.structured import Mode, StructuredResponse
+    from llmcore.types import Money
 
 __all__ = ["LLMClient", "run"]
+
+T = TypeVar("T")
 
 
 class LLMClient(View):
@@ -114,6 +119,43 @@ class LLMClient(View):
             stream=True,
         )
         return LLMStream(self.runtime, flow)
+
+    def complete_structured(
+        self,
+        messages: list[Message],
+        response_model: type[T],
+        *,
+        mode: "Mode | None" = None,
+        max_retries: int = 2,
+        max_retry_cost: "Money | Decimal | float | None" = None,
+        **options: Any,
+    ) -> "StructuredResponse[T]":
+        """An answer that is a value of a type: the model is held to its schema where the provider can do that, what it
+        says is checked, and it is asked again when it does not fit.
+
+        Each re-ask is a call of its own in the ledger, and a child of the first.
+
+        :param response_model: a pydantic model, a dataclass, a TypedDict, or anything else that pydantic knows
+        :param mode: how: "schema", the provider's own JSON schema; "tool", a tool that has to be called; "instructor",
+            in words, by the library of that name; None takes the first that the providers of this client have
+        :param max_retries: most re-asks
+        :param max_retry_cost: US dollars that the re-asks may cost together, at the most; None: no limit of their own
+        :param options: arguments of :meth:`complete`; `deadline` is that of all calls together
+        :raises LLMValidationError: no answer fits; it has the last `answer`, its `problems`, all `calls` and their
+            `cost`
+        :raises LLMError: as complete()
+        """
+        from llmcore.structured import complete_structured
+
+        return complete_structured(
+            self,
+            messages,
+            response_model,
+            mode=mode,
+            max_retries=max_retries,
+            max_retry_cost=max_retry_cost,
+            **options,
+        )
 
     def chat(self, memory: "ConversationMemory", content: "Content | None" = None, **options: Any) -> LLMResponse:
         """Says something in a conversation and remembers it together with its answer, tool calls included.

@@ -22,12 +22,12 @@
 An :class:`LLMError` from a call carries what is known of it. Messages never hold a key or the text of a prompt.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmcore._core import Outcome
 
 if TYPE_CHECKING:
-    from llmcore.types import Failure, Reply
+    from llmcore.types import Failure, LLMResponse, Money, Reply
 
 __all__ = [
     "BudgetExceededError",
@@ -43,6 +43,7 @@ __all__ = [
     "LLMTimeoutError",
     "LLMValidationError",
     "LedgerError",
+    "Problem",
     "QueueFullError",
     "QueueTimeoutError",
     "ReplayError",
@@ -125,8 +126,32 @@ class LLMServerError(LLMError):
     """The provider failed, or none could be tried."""
 
 
+class Problem(NamedTuple):
+    """What is wrong with an answer. Says nothing of what the answer holds there."""
+
+    #: the way to the value, as in "items.0.price"; "*" for a key that the model made up; empty: the answer as a whole
+    where: str
+    #: pydantic's name for it ("missing", "int_parsing"), or "refusal", "length", "content_filter"
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
 class LLMValidationError(LLMError):
-    """An answer or a value did not have the form that was asked for."""
+    """An answer or a value did not have the form that was asked for.
+
+    :ivar answer: of a structured call: the last answer as the model gave it; else None. In no message, as it may repeat
+        the prompt
+    :ivar problems: of a structured call: what is wrong with that answer
+    :ivar calls: of a structured call: all of its answers, the first one and those to the re-asks
+    :ivar cost: of a structured call: of all of them together; None: at an unknown price
+    """
+
+    answer: str | None = None
+    problems: tuple[Problem, ...] = ()
+    calls: "tuple[LLMResponse, ...]" = ()
+    cost: "Money | None" = None
 
 
 class QueueFullError(LLMError):

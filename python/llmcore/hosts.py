@@ -3,7 +3,7 @@ they differ. Settings, providers and prices read it; a compatible host more is a
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 __all__ = ["HOSTS", "Host", "provider_variables"]
 
@@ -37,9 +37,18 @@ class Host:
     unknown: frozenset[str] = frozenset()
     #: what every body holds beside, unless the request's own params say otherwise
     extra: dict[str, object] = field(default_factory=dict)
+    #: how answers are held to a type: "schema", a response_format with a JSON schema; "instructor", in words and by
+    #: asking again, where there is no such format
+    structured: Literal["schema", "instructor"] = "schema"
+    #: the part of JSON Schema that such a format may be of: "openai", "anthropic", or "all" of it
+    schema_dialect: str = "openai"
+    #: models without such a format, which are given a tool to call instead; a regular expression, "" for none
+    without_schema: str = ""
 
 
 _OPENAI_HOSTS = ("api.openai.com", "openai.azure.com", "cognitiveservices.azure.com")
+#: OpenAI's models from before structured outputs.
+_OPENAI_OLDER = r"^(?:ft:)?(?:gpt-3\.5|gpt-4(?:$|-(?!o))|gpt-4o-2024-05-13)"
 
 _ALL = (
     Host(
@@ -49,6 +58,7 @@ _ALL = (
         "OPENAI_BASE_URL",
         "gpt-4o-mini",
         completion_limit_hosts=_OPENAI_HOSTS,
+        without_schema=_OPENAI_OLDER,
     ),
     Host(
         "openai-responses",
@@ -57,6 +67,7 @@ _ALL = (
         "OPENAI_BASE_URL",
         "gpt-4o-mini",
         protocol="responses",
+        without_schema=_OPENAI_OLDER,
     ),
     Host(
         "azure",
@@ -73,9 +84,29 @@ _ALL = (
         "ANTHROPIC_BASE_URL",
         "claude-sonnet-4-5",
         protocol="messages",
+        schema_dialect="anthropic",
+        # Structured outputs came with Opus 4.1 and the models of 4.5.
+        without_schema=r"claude-(?:instant|[123](?:[.-]|$)|(?:opus|sonnet)-4(?:-0)?(?:[-@]\d{8}|$))",
     ),
-    Host("llama", "http://127.0.0.1:8080", "LLAMA_API_KEY", "LLAMA_SERVER_URL", "default", protocol="llama", free=True),
-    Host("lmstudio", "http://127.0.0.1:1234", "LMSTUDIO_API_KEY", "LMSTUDIO_BASE_URL", protocol="llama", free=True),
+    Host(
+        "llama",
+        "http://127.0.0.1:8080",
+        "LLAMA_API_KEY",
+        "LLAMA_SERVER_URL",
+        "default",
+        protocol="llama",
+        free=True,
+        schema_dialect="all",
+    ),
+    Host(
+        "lmstudio",
+        "http://127.0.0.1:1234",
+        "LMSTUDIO_API_KEY",
+        "LMSTUDIO_BASE_URL",
+        protocol="llama",
+        free=True,
+        schema_dialect="all",
+    ),
     Host(
         "ollama",
         "http://127.0.0.1:11434",
@@ -84,8 +115,9 @@ _ALL = (
         "llama3.2",
         protocol="ollama",
         free=True,
+        schema_dialect="all",
     ),
-    Host("offline", None, model="offline", protocol="offline", free=True),
+    Host("offline", None, model="offline", protocol="offline", free=True, schema_dialect="all"),
     Host(
         "groq",
         "https://api.groq.com/openai/v1",
@@ -94,6 +126,7 @@ _ALL = (
         "llama-3.3-70b-versatile",
         completion_limit_hosts=("api.groq.com",),
         unknown=frozenset({"logprobs", "top_logprobs", "logit_bias"}),
+        without_schema=r"^(?!openai/gpt-oss|moonshotai/kimi|meta-llama/llama-4)",
     ),
     Host(
         "openrouter",
@@ -120,6 +153,7 @@ _ALL = (
         "DEEPSEEK_BASE_URL",
         "deepseek-chat",
         renamed={"max_completion_tokens": "max_tokens"},
+        structured="instructor",  # JSON, but to no schema
     ),
     Host(
         "together",

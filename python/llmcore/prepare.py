@@ -117,6 +117,11 @@ class View:
             found = self.runtime.provider(name)
             self._chain.append((found, of or chosen.model_for(found.name)))
 
+    @property
+    def chain(self) -> "Sequence[tuple[LLMProvider, str]]":
+        """The providers that are tried, each with its model."""
+        return self._chain
+
     def stats(self) -> dict[str, Any]:
         """The runtime's counters as a nested dict; at rest, in_flight, queued and everything reserved are 0."""
         return self.runtime.stats()

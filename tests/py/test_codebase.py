@@ -23,11 +23,11 @@ LAYERS = (
     {"config", "config_sources", "config_values", "call_context", "estimate", "exchange", "transport", "explain"},
     {"pricing", "providers", "ledger", "recording"},
     {"recording_json", "replay_transport"},
-    {"call", "conversation"},
+    {"call", "conversation", "json_schema"},
     {"flow", "flow_stream", "parking"},
     {"runtime"},
     {"prepare"},
-    {"client", "aclient", "stream"},
+    {"client", "aclient", "stream", "structured", "structured_instructor"},
     {"cli", "integrations"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -37,7 +37,8 @@ CONFINED = {
     "sqlalchemy": ("ledger/", "cli/"),
     "alembic": ("ledger/",),
     "pyreqwest": ("transport.py",),
-    "openai": ("transport.py",),
+    "openai": ("transport.py", "structured_instructor.py"),
+    "instructor": ("structured_instructor.py",),
     "httpx2": ("transport.py",),
     "httpx": (),
     "requests": (),

@@ -98,7 +98,8 @@ def run_trace(database: str | None, trace: str, *, json: bool, csv: bool) -> Non
     if not calls:
         call = LLMCallRepository.get_sync(url, trace)
         if call is not None:
-            calls = LLMCallRepository.get_calls_by_trace_sync(url, call.trace_id) if call.trace_id else [call]
+            of_trace = LLMCallRepository.get_calls_by_trace_sync
+            calls = of_trace(url, call.trace_id) if call.trace_id else LLMCallRepository.get_tree_sync(url, trace)
     if not calls:
         raise LLMConfigError(f"the ledger has no trace and no call {name(trace)!r}; llmcore calls lists what it has")
     tree = _tree(calls)

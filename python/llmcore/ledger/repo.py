@@ -19,6 +19,7 @@ from llmcore.types import LLMCallStatusEnum, LLMCallTypeEnum, Money
 __all__ = ["CALL_FIELDS", "LLMCall", "LLMCallRepository", "OtherCallType"]
 
 _MOST: Final = 10_000
+_PARENTS: Final = 500  # of one question
 _TEXTS: Final = ("system_prompt", "prompt", "messages", "response", "tool_calls")
 
 T = TypeVar("T")
@@ -199,6 +200,34 @@ class LLMCallRepository:
         db, trace_id = _two(arguments, "get_calls_by_trace_sync", "trace_id")
         return ask(db, _tracer(trace_id))
 
+    @overload
+    @staticmethod
+    async def get_tree(call_id: str, /) -> list[LLMCall]: ...
+    @overload
+    @staticmethod
+    async def get_tree(db: Any, call_id: str, /) -> list[LLMCall]: ...
+    @staticmethod
+    async def get_tree(*arguments: Any) -> list[LLMCall]:
+        """A call and all that were made inside it, such as the re-asks of a structured answer: itself first, then by
+        time; about 10,000 at the most, and none if there is no such call.
+
+        :raises LedgerError: the ledger cannot be asked
+        """
+        db, call_id = _two(arguments, "get_tree", "call_id")
+        return await ask_async(db, _grower(call_id))
+
+    @overload
+    @staticmethod
+    def get_tree_sync(call_id: str, /) -> list[LLMCall]: ...
+    @overload
+    @staticmethod
+    def get_tree_sync(db: Any, call_id: str, /) -> list[LLMCall]: ...
+    @staticmethod
+    def get_tree_sync(*arguments: Any) -> list[LLMCall]:
+        """The same without awaiting."""
+        db, call_id = _two(arguments, "get_tree_sync", "call_id")
+        return ask(db, _grower(call_id))
+
     @staticmethod
     async def list_by_filters(
         db: Any = None,
@@ -283,6 +312,27 @@ def _tracer(trace_id: str) -> Callable[[Connection, bool], list[LLMCall]]:
         query = _select().where(llm_calls.c.trace_id.in_({known, known[:TEXT_MAX]}))
         query = query.order_by(llm_calls.c.created_at, llm_calls.c.id)
         return [_call(row._mapping) for row in connection.execute(query.limit(_MOST))]
+
+    return question
+
+
+def _grower(call_id: str) -> Callable[[Connection, bool], list[LLMCall]]:
+    def question(connection: Connection, ours: bool) -> list[LLMCall]:
+        root = connection.execute(_select().where(llm_calls.c.id == _known(connection, call_id))).first()
+        if root is None:
+            return []
+        found = {str(root.id): _call(root._mapping)}
+        level = list(found)
+        while level and len(found) < _MOST:
+            below = []
+            for at in range(0, len(level), _PARENTS):
+                query = _select().where(llm_calls.c.parent_call_id.in_(level[at : at + _PARENTS]))
+                rows = connection.execute(query.order_by(llm_calls.c.created_at, llm_calls.c.id).limit(_MOST))
+                below += [_call(row._mapping) for row in rows]
+            level = [call.id for call in below if call.id not in found]  # whoever refers to whom
+            found |= {call.id: call for call in below if call.id not in found}
+        first, *inside = found.values()
+        return [first, *sorted(inside, key=lambda call: (call.created_at, call.id))]
 
     return question
 

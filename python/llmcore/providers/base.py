@@ -35,6 +35,7 @@ from collections.abc import Mapping
 
 from llmcore._core import Outcome, RateObservation
 from llmcore.errors import LLMBadRequestError
+from llmcore.hosts import Host
 from llmcore.providers.stream import StreamDecoder, WholeAnswer
 from llmcore.types import EmbeddingRequest, Failure, HttpRequest, ImageRequest, LLMRequest, Reply
 
@@ -46,10 +47,13 @@ class LLMProvider(ABC):
 
     :cvar name: how settings, prices, limits and the ledger call it
     :cvar local: it answers inside this process and costs nothing: `answer` instead of HTTP
+    :cvar host: its line in the table of :mod:`llmcore.hosts`; None: nothing is known of what its models can do, so that
+        structured answers are asked for in words
     """
 
     name: str
     local: bool = False
+    host: Host | None = None
 
     @abstractmethod
     def encode(self, request: LLMRequest) -> HttpRequest:

@@ -46,7 +46,7 @@ class HttpProvider(LLMProvider):
         name: str | None = None,
         now: Callable[[], float] = unix_seconds,
     ) -> None:
-        self.host = host
+        self.host: Host = host
         self.name = name or host.name
         self._key = _checked_key(api_key, self.name)
         self._now = now

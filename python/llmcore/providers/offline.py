@@ -15,6 +15,7 @@ from llmcore.providers.body import refuse
 from llmcore.providers.chat import decode_chat, encode_chat
 from llmcore.providers.chat_stream import ChatStream
 from llmcore.providers.failure import failure_of
+from llmcore.providers.offline_schema import fill
 from llmcore.types import Failure, HttpRequest, LLMRequest, Reply
 
 if TYPE_CHECKING:
@@ -33,11 +34,13 @@ class OfflineProvider(LLMProvider):
     What the text is about follows from the call type, and may be said in the request's params: ``problem`` (general,
     dialogue, decision, analysis, summary, conflict, shortage, danger), ``severity`` (0 to 1000, 500 if not given) and
     ``placeholders`` (a dict of strings that stand in for {names} in the text). A request for JSON gets an object with
-    text, problem and severity.
+    text, problem and severity; one with a JSON schema gets a value that fits it, and one that insists on a tool gets a
+    call of that tool with arguments that fit.
     """
 
     name = "offline"
     local = True
+    host = HOSTS["offline"]
 
     def encode(self, request: LLMRequest) -> HttpRequest:
         """No request at all, but its body is the request's identity, as everywhere.
@@ -58,8 +61,19 @@ class OfflineProvider(LLMProvider):
             problem, severity, placeholders = offline_problem(call_type or ""), 500, {}
         asked = encode_chat(_in_one_piece(request))
         digest = sha256(asked)
-        as_json = request.json_format or _wants_json(request.params.get("response_format", request.response_format))
-        text = _generator.generate(problem, severity, int.from_bytes(digest[:8]), placeholders, as_json)
+        wanted = request.params.get("response_format", request.response_format)
+        as_json = request.json_format or _wants_json(wanted)
+        tool = None if request.stream else _forced_tool(request)
+        schema = _schema_of(wanted) if tool is None else tool[1]
+        if schema is None:
+            text = _generator.generate(problem, severity, int.from_bytes(digest[:8]), placeholders, as_json)
+        else:
+
+            def sentence(number: int) -> str:
+                told = _generator.generate(problem, severity, number, placeholders, False)
+                return re.split(r"(?<=[.!?])\s", told, maxsplit=1)[0]
+
+            text = msgspec.json.encode(fill(schema, digest, sentence)).decode()
         prompt, completion = _estimator.prompt(request, len(asked)).expected, _estimator.output(text)
         usage = {
             "prompt_tokens": prompt,
@@ -70,13 +84,17 @@ class OfflineProvider(LLMProvider):
         if request.stream:
             common = {"id": id, "object": "chat.completion.chunk", "created": 0, "model": request.model}
             return _events(text, common, usage)
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if tool is not None:
+            called = {"id": f"call_{digest[:6].hex()}", "type": "function"}
+            message |= {"content": None, "tool_calls": [{**called, "function": {"name": tool[0], "arguments": text}}]}
         return msgspec.json.encode(
             {
                 "id": id,
                 "object": "chat.completion",
                 "created": 0,
                 "model": request.model,
-                "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
                 "usage": usage,
             }
         )
@@ -131,3 +149,21 @@ def _wishes(request: LLMRequest, call_type: str | None) -> tuple[str, int, dict[
 
 def _wants_json(response_format: Any) -> bool:
     return isinstance(response_format, dict) and response_format.get("type") in ("json_object", "json_schema")
+
+
+def _schema_of(response_format: Any) -> dict[str, Any] | None:
+    inner = response_format.get("json_schema") if isinstance(response_format, dict) else None
+    schema = inner.get("schema") if isinstance(inner, dict) else None
+    return schema if isinstance(schema, dict) else None
+
+
+def _forced_tool(request: LLMRequest) -> tuple[str, dict[str, Any]] | None:
+    """(name, schema of its arguments) of the tool that the request insists on."""
+    choice = request.params.get("tool_choice")
+    chosen = choice.get("function") if isinstance(choice, dict) else None
+    name = chosen.get("name") if isinstance(chosen, dict) else None
+    for tool in request.params.get("tools", request.tools) or ():
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(function, dict) and name is not None and function.get("name") == name:
+            return name, function.get("parameters") or {"type": "object"}
+    return None
