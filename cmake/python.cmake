@@ -16,6 +16,7 @@ set(LLMCORE_BINDING_SOURCES
     register_error_recovery.cpp
     register_io.cpp
     register_journal.cpp
+    register_ledger.cpp
     register_money.cpp
     register_offline.cpp
     register_rate_limiter.cpp

@@ -30,7 +30,10 @@ set(LLMCORE_TEST_SOURCES
     journal_format_test.cpp
     latency_sketch_test.cpp
     laws_test.cpp
+    ledger_batch_test.cpp
+    ledger_sums_test.cpp
     money_test.cpp
+    msgpack_test.cpp
     offline_test.cpp
     outcome_test.cpp
     rate_limiter_test.cpp

@@ -26,5 +26,6 @@ void register_engine(py::module_& m);
 void register_replay(py::module_& m);
 void register_io(py::module_& m);
 void register_journal(py::module_& m);
+void register_ledger(py::module_& m);
 
 }  // namespace llmcore::bindings

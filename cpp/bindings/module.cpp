@@ -20,4 +20,5 @@ PYBIND11_MODULE(_core, m) {
   register_engine(m);
   register_io(m);
   register_journal(m);
+  register_ledger(m);
 }

@@ -10,8 +10,7 @@
 #include "arguments.hpp"
 #include "bindings.hpp"
 #include "fastcall.hpp"
-#include "llmcore/io/journal.hpp"
-#include "locked.hpp"
+#include "journal_reader.hpp"
 
 namespace llmcore::bindings {
 namespace {
@@ -210,7 +209,7 @@ void register_reader(py::module_& m) {
                " seq=" + std::to_string(p.seq) + " count=" + std::to_string(p.count) + ">";
       });
 
-  using Reader = Locked<std::unique_ptr<io::JournalReader>>;
+  using Reader = JournalReader;
   using Own = std::unique_ptr<io::JournalReader>;
   py::class_<Reader>(m, "JournalReader")
       .def(
@@ -229,22 +228,30 @@ void register_reader(py::module_& m) {
       .def("__iter__", [](py::object self) { return self; })
       .def("__next__",
            [](Reader& self) {
-             return self.with([](Own& reader) {
-               if (reader->next() == io::JournalReader::Next::end) throw py::stop_iteration();
+             // Copied out first: making an object may run Python code, which must not meet this lock.
+             struct Record {
+               std::uint64_t seq;
+               std::uint16_t kind;
+               std::string payload;
+             };
+             const auto next = self.with([](Own& reader) -> std::optional<Record> {
+               if (reader->next() == io::JournalReader::Next::end) return std::nullopt;
                const JournalRecord& record = reader->record();
-               return py::make_tuple(record.seq, record.kind, py::bytes(record.payload));
+               return Record{record.seq, record.kind, std::string(record.payload)};
              });
+             if (!next) throw py::stop_iteration();
+             return py::make_tuple(next->seq, next->kind, py::bytes(next->payload));
            })
       .def_property_readonly("problems",
                              [](Reader& self) { return self.with([](Own& reader) { return reader->problems(); }); })
       .def_property_readonly(
           "problem_count", [](Reader& self) { return self.with([](Own& reader) { return reader->problem_count(); }); })
       .def_property_readonly("journal_id", [](Reader& self) {
-        return self.with([](Own& reader) -> std::optional<py::bytes> {
-          const JournalId* id = reader->journal();
-          if (id == nullptr) return std::nullopt;
-          return py::bytes(reinterpret_cast<const char*>(id->data()), id->size());
+        const auto id = self.with([](Own& reader) -> std::optional<JournalId> {
+          const JournalId* found = reader->journal();
+          return found == nullptr ? std::nullopt : std::optional(*found);
         });
+        return id ? std::optional(py::bytes(reinterpret_cast<const char*>(id->data()), id->size())) : std::nullopt;
       });
 }
 

@@ -1,5 +1,8 @@
 #include "text.hpp"
 
+#include <cstdint>
+#include <cstring>
+
 namespace llmcore {
 namespace {
 
@@ -37,6 +40,22 @@ void append_as_utf8(std::string& out, std::string_view bytes) {
   }
 }
 
+bool is_utf8(std::string_view bytes) noexcept {
+  while (!bytes.empty()) {
+    std::uint64_t eight = 0;  // most text is ASCII: eight characters at once
+    while (bytes.size() >= sizeof eight) {
+      std::memcpy(&eight, bytes.data(), sizeof eight);
+      if ((eight & 0x8080808080808080U) != 0) break;
+      bytes.remove_prefix(sizeof eight);
+    }
+    if (bytes.empty()) break;
+    const Sequence front = front_of(bytes);
+    if (!front.valid) return false;
+    bytes.remove_prefix(front.length);
+  }
+  return true;
+}
+
 void append_json_string(std::string& out, std::string_view utf8) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   out += '"';
@@ -66,6 +85,15 @@ std::size_t characters_of(std::string_view utf8) noexcept {
   std::size_t count = 0;
   for (const char c : utf8) count += (static_cast<unsigned char>(c) & 0xC0U) != 0x80U ? 1U : 0U;
   return count;
+}
+
+std::string_view first_characters(std::string_view utf8, std::size_t most) noexcept {
+  if (utf8.size() <= most) return utf8;
+  std::size_t begun = 0;
+  for (std::size_t i = 0; i < utf8.size(); ++i) {
+    if ((static_cast<unsigned char>(utf8[i]) & 0xC0U) != 0x80U && begun++ == most) return utf8.substr(0, i);
+  }
+  return utf8;
 }
 
 }  // namespace llmcore

@@ -1303,6 +1303,85 @@ class JournalReader:
     def journal_id(self) -> bytes | None:
         """16 bytes, the same in all segments; None before a segment was read."""
 
+class LedgerBatch:
+    """Entries of a ledger's spool on their way into a database, and the rows that they come to.
+
+    A call's end has the last word; texts that only its beginning has stay with it, and a note that comes with its call
+    becomes a part of it. Rows are flat lists of values, one row after the other, in the order of the columns of
+    :mod:`llmcore.ledger.rows`. For one thread at a time.
+    """
+
+    def __init__(self) -> None: ...
+    def add(self, number: SupportsIndex, kind: SupportsIndex, entry: bytes) -> bool:
+        """Takes an entry; False: it is none as this version writes it, and is not taken."""
+    def fill(
+        self, reader: JournalReader, after: SupportsIndex, most: SupportsIndex, most_bytes: SupportsIndex
+    ) -> tuple[int, list[tuple[int, int, bytes]]]:
+        """Takes what the reader gives next, behind the number `after`, until it holds `most` entries or `most_bytes`.
+
+        Returns the number through which it has read, and the records that are no entries as this version writes them:
+        (number, kind, bytes).
+        """
+    def __len__(self) -> int: ...
+    @property
+    def ends(self) -> int:
+        """How many of the entries are ends of calls."""
+    def choose(self, position: SupportsIndex) -> None:
+        """Chooses what the entries behind `position` come to; before the rest is asked for."""
+    @property
+    def calls(self) -> int:
+        """How many calls were chosen."""
+    @property
+    def notes(self) -> list[tuple[str | None, ...]]:
+        """Notes on calls that are not in the batch: (trackable_type, trackable_id, user_id, call_type, id)."""
+    def rows(self, spool: str) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+        """The rows of calls that were begun, of calls that are over, of attempts, and of texts.
+
+        :param spool: who will write the ends of those that were begun
+        """
+    def rows_of(self, spool: str, call: SupportsIndex) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+        """The same for one of the calls.
+
+        :raises IndexError: there are not so many
+        """
+
+class LedgerSums:
+    """What calls add to the sums of a ledger: see :mod:`llmcore.ledger.rollups`, whose KEY, AMOUNTS and READ it has.
+
+    For one thread at a time.
+    """
+
+    def __init__(self) -> None: ...
+    def count(self, row: Sequence[Any]) -> None:
+        """Counts one finished call, told by the columns READ."""
+    def count_rows(self, values: list[Any]) -> None:
+        """Counts the finished ones of calls, told by whole rows, one after the other."""
+    def clear(self) -> None: ...
+    def rows(self, also: Sequence[tuple[str, ...]]) -> list[tuple[Any, ...]]:
+        """(KEY, AMOUNTS, longest time in queues, latency sketch) of everything that was counted, days included, in
+        one order; and rows of nothing for the other keys that are named.
+        """
+    @staticmethod
+    def parts(row: Sequence[Any]) -> tuple[list[tuple[str, ...]], tuple[int, ...], int | None]:
+        """The keys that a finished call counts under, days left out; what it adds; its latency, if that counts."""
+    @staticmethod
+    def day_of(hour: tuple[str, ...]) -> tuple[str, ...]:
+        """The key of the day that an hour's key is a part of."""
+
+def filled_columns(
+    values: list[Any], width: SupportsIndex, *, flags_are_numbers: bool
+) -> tuple[tuple[int, ...], list[Any]]:
+    """Of rows in a flat list: the columns in which anything but None stands, and the values of these alone.
+
+    :param flags_are_numbers: makes bools 0 and 1
+    """
+
+def ledger_name(text: str | None, most: SupportsIndex = 200) -> str:
+    """A name of at most `most` characters: one that is longer is cut, and told apart by a hash. None is empty."""
+
+def ledger_time(wall_ns: SupportsIndex) -> str:
+    """A time in nanoseconds since the Unix epoch as the ledger writes it, cut to microseconds."""
+
 def outcome_of_status(http_status: SupportsIndex) -> Outcome: ...
 def verdict_of(outcome: Outcome, should_retry: bool | None = None) -> Verdict: ...
 def counts_against_health(outcome: Outcome) -> bool: ...

@@ -4,6 +4,7 @@
 // same on every platform. Everything here is a plain value: copy freely, share between threads only as const.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -95,5 +96,11 @@ struct Usage {
   Usage& operator+=(const Usage& other) noexcept;
   friend bool operator==(const Usage&, const Usage&) = default;
 };
+
+/// Every count of a Usage, in their one order: what holds for one holds for all.
+inline constexpr std::array<std::int64_t Usage::*, 12> kUsageBuckets{
+    &Usage::input_uncached, &Usage::cache_read,  &Usage::cache_write_5m, &Usage::cache_write_1h,
+    &Usage::output_text,    &Usage::reasoning,   &Usage::audio_input,    &Usage::audio_cache_read,
+    &Usage::audio_output,   &Usage::image_input, &Usage::image_output,   &Usage::images};
 
 }  // namespace llmcore

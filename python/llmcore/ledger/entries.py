@@ -14,7 +14,7 @@ import msgspec
 from llmcore._core import AttemptRecord, Usage
 from llmcore.types import CallRecord
 
-__all__ = ["CLOSE", "NOTE", "OPEN", "Entry", "Payload", "completed", "decode", "encode", "json_text"]
+__all__ = ["CLOSE", "NOTE", "OPEN", "Entry", "Payload", "decode", "encode", "json_text", "rewritten"]
 
 #: kinds of the journal's records
 OPEN: Final = 1
@@ -55,14 +55,6 @@ def json_text(value: Any) -> str:
             return json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "replace").decode()
         except Exception as error:
             return msgspec.json.encode({"unwritable": type(error).__name__}).decode()
-
-
-def completed(payload: Payload | None, earlier: Payload | None) -> Payload | None:
-    """A payload with what it does not say from an earlier one of the same call."""
-    if payload is None or earlier is None:
-        return payload or earlier
-    names = [name for name in Payload.__struct_fields__ if getattr(payload, name) is None]
-    return msgspec.structs.replace(payload, **{name: getattr(earlier, name) for name in names})
 
 
 def _plain(value: Any) -> Any:
@@ -110,6 +102,15 @@ def decode(data: bytes) -> Entry:
             if value is not None and name not in ("tags", "hand_number"):
                 context[name] = str(value)
         return msgspec.convert(raw, Entry, dec_hook=_made)
+
+
+def rewritten(data: bytes) -> bytes | None:
+    """The bytes of an entry as this version writes it; None: they are no entry."""
+    try:
+        entry = decode(data)
+        return _encoder.encode(entry)
+    except Exception:
+        return None
 
 
 def _presentable(call: CallRecord) -> CallRecord:

@@ -1,56 +1,66 @@
 """The INSERT statements of the ledger, and what to do when a row is refused."""
 
 import sqlite3
-from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, exc
 
-from llmcore.ledger.entries import NOTE, OPEN, Entry, completed
+from llmcore._core import LedgerBatch, filled_columns
 from llmcore.ledger.revisions import begin_writing
 from llmcore.ledger.rollups import Rollup
-from llmcore.ledger.rows import (
-    ATTEMPT_COLUMNS,
-    CALL_COLUMNS,
-    PAYLOAD_COLUMNS,
-    add_attempt_rows,
-    call_row,
-    payload_row,
-    repaired,
-)
+from llmcore.ledger.rows import ATTEMPT_COLUMNS, CALL_COLUMNS, PAYLOAD_COLUMNS, repaired
 
 __all__ = ["Inserts"]
 
+# The rows of calls that were begun, of calls that are over, of attempts, and of texts: each a flat list of values.
+Rows = tuple[list[Any], list[Any], list[Any], list[Any]]
+
 # Rows per statement on SQLite, at most. Each statement is one release of the interpreter lock, which is long in coming
 # back when many threads want it, and costs less per row than a statement for each.
-_CHUNKS = (1024, 256, 64)
+_CHUNKS = (1024, 256, 64, 16, 4)
+# Sets of columns whose statements are kept.
+_MOST_SHAPES = 64
 
 
 class _Insert:
     """How rows get into one table of one kind of database. Rows come one after the other in a flat list: no tuple per
-    row lives on, so the garbage collector has nothing to visit.
+    row lives on, so the garbage collector has nothing to visit. Columns in which no row has anything are left out.
 
     :param parameters: how many parameters a statement may have; 0: single rows are better
     """
 
     def __init__(self, table: str, columns: tuple[str, ...], conflict: str, mark: str, parameters: int) -> None:
-        row = f"({', '.join([mark] * len(columns))})"
-        head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES"
-        self._width = len(columns)
-        self._one = f"{head} {row} {conflict}"
-        sizes = sorted({min(rows, parameters // self._width) for rows in _CHUNKS} - {0}, reverse=True)
-        self._many = {size * self._width: f"{head} {', '.join([row] * size)} {conflict}" for size in sizes}
+        self._table = table
+        self._columns = columns
+        self._conflict = conflict
+        self._mark = mark
+        self._parameters = parameters
+        self._statements = lru_cache(maxsize=_MOST_SHAPES)(self._statements_for)
+
+    def _statements_for(self, kept: tuple[int, ...]) -> tuple[str, dict[int, str]]:
+        """The statement for one row, and those for many: by how many values they take, the largest first."""
+        width = len(kept)
+        row = f"({', '.join([self._mark] * width)})"
+        head = f"INSERT INTO {self._table} ({', '.join(self._columns[place] for place in kept)}) VALUES"
+        sizes = sorted({min(rows, self._parameters // width) for rows in _CHUNKS} - {0}, reverse=True)
+        many = {size * width: f"{head} {', '.join([row] * size)} {self._conflict}" for size in sizes}
+        return f"{head} {row} {self._conflict}", many
 
     def run(self, connection: Connection, values: list[Any]) -> None:
         """Inserts all rows."""
-        done = 0
-        for size, statement in self._many.items():
+        if not values:
+            return
+        kept, values = filled_columns(values, len(self._columns), flags_are_numbers=self._parameters > 0)
+        one, many = self._statements(kept)
+        width, done = len(kept), 0
+        for size, statement in many.items():
             while len(values) - done >= size:
                 connection.exec_driver_sql(statement, tuple(values[done : done + size]))
                 done += size
         if done < len(values):
-            rows = [tuple(values[start : start + self._width]) for start in range(done, len(values), self._width)]
-            connection.exec_driver_sql(self._one, rows)
+            rows = [tuple(values[start : start + width]) for start in range(done, len(values), width)]
+            connection.exec_driver_sql(one, rows)
 
 
 _PENDING = "status = 'pending' AND spool = {0}"
@@ -100,7 +110,7 @@ class Inserts:
         self._payloads = _Insert("llm_payloads", PAYLOAD_COLUMNS, known, *how)
 
     def write(
-        self, connection: Connection, spool: str, batch: list[tuple[int, int, Entry]], through: int
+        self, connection: Connection, spool: str, batch: LedgerBatch, through: int
     ) -> tuple[int, Exception | None]:
         """Writes entries of a spool, whose numbers end with `through`, and moves its position there: in one
         transaction. If that is refused because of some row, again with every call apart: first as it is, then repaired.
@@ -116,35 +126,21 @@ class Inserts:
         return self._write(connection, spool, batch, through, apart=True)
 
     def _write(
-        self, connection: Connection, spool: str, batch: list[tuple[int, int, Entry]], through: int, *, apart: bool
+        self, connection: Connection, spool: str, batch: LedgerBatch, through: int, *, apart: bool
     ) -> tuple[int, Exception | None]:
         rejected, refused = 0, None
         try:
             begin_writing(connection)
             position = self._position(connection, spool)
-            # A call's end says all that its beginning did; the last word counts.
-            entries: dict[str, tuple[int, Entry]] = {}
-            notes: list[Entry] = []
-            for number, kind, entry in batch:
-                if kind == NOTE:
-                    notes += [entry] if number > position else []
-                    continue
-                known = entries.get(entry.call.id)
-                if number <= position or (known is not None and kind < known[0]):
-                    continue
-                if known is not None:
-                    entry.payload = completed(entry.payload, known[1].payload)
-                entries[entry.call.id] = (kind, entry)
-            # Most notes come right behind their call and become part of it.
-            notes = [note for note in notes if not _noted(entries.get(note.call.id), note)]
+            batch.choose(position)
             if apart:
-                for one in entries.values():
-                    error = self._insert_apart(connection, spool, one)
+                for call in range(batch.calls):
+                    error = self._insert_apart(connection, batch.rows_of(spool, call))
                     if error is not None:
                         rejected, refused = rejected + 1, refused or error
             else:
-                self._insert(connection, spool, list(entries.values()))
-            self._add_notes(connection, notes)
+                self._insert(connection, *batch.rows(spool))
+            self._add_notes(connection, batch.notes)
             self._rollup.apply(connection)
             self._move(connection, spool, max(position, through))
             connection.commit()
@@ -154,12 +150,12 @@ class Inserts:
             raise
         return rejected, refused
 
-    def _insert_apart(self, connection: Connection, spool: str, one: tuple[int, Entry]) -> Exception | None:
+    def _insert_apart(self, connection: Connection, rows: Rows) -> Exception | None:
         refused: Exception | None = None
         for repair in (False, True):
             connection.exec_driver_sql("SAVEPOINT one_call")
             try:
-                self._insert(connection, spool, [one], repair=repair)
+                self._insert(connection, *(_repaired(rows) if repair else rows))
             except Exception as error:
                 if not _is_about_a_row(error, connection):
                     raise
@@ -173,23 +169,8 @@ class Inserts:
         return refused
 
     def _insert(
-        self, connection: Connection, spool: str, entries: list[tuple[int, Entry]], *, repair: bool = False
+        self, connection: Connection, begun: list[Any], calls: list[Any], attempts: list[Any], payloads: list[Any]
     ) -> None:
-        begun: list[Any] = []
-        calls: list[Any] = []
-        attempts: list[Any] = []
-        payloads: list[Any] = []
-        for kind, entry in entries:
-            if kind == OPEN:
-                begun += call_row(entry.call, entry.metadata, spool)
-            else:
-                calls += call_row(entry.call, entry.metadata)
-                add_attempt_rows(attempts, entry.call)
-            if entry.payload is not None:
-                payloads += payload_row(entry.call, entry.payload)
-        if repair:
-            begun, calls = repaired(CALL_COLUMNS, begun), repaired(CALL_COLUMNS, calls)
-            attempts, payloads = repaired(ATTEMPT_COLUMNS, attempts), repaired(PAYLOAD_COLUMNS, payloads)
         replaced = self._rollup.look_up(connection, calls)
         self._begun.run(connection, begun)
         self._calls.run(connection, calls)
@@ -197,13 +178,13 @@ class Inserts:
         self._payloads.run(connection, payloads)
         self._rollup.add(calls, replaced)  # last: nothing is counted that is refused
 
-    def _add_notes(self, connection: Connection, notes: list[Entry]) -> None:
-        ids = [note.call.id for note in notes]
+    def _add_notes(self, connection: Connection, notes: list[tuple[str | None, ...]]) -> None:
+        if not notes:
+            return
+        ids = [str(note[-1]) for note in notes]
         before = self._rollup.finished(connection, ids)
         for note in notes:
-            call, context = note.call, note.call.context
-            values = (context.trackable_type, context.trackable_id, context.user_id, call.call_type, call.id)
-            connection.exec_driver_sql(_NOTE.format(self._mark), values)
+            connection.exec_driver_sql(_NOTE.format(self._mark), note)
         self._rollup.move(before, self._rollup.finished(connection, ids))
 
     # --- positions of spools ------------------------------------------------------------------------------------------
@@ -244,19 +225,14 @@ class Inserts:
             raise
 
 
-def _noted(one: tuple[int, Entry] | None, note: Entry) -> bool:
-    """Adds a note to the call that it is about; False: that is not here."""
-    if one is None:
-        return False
-    call, context, told = one[1].call, one[1].call.context, note.call.context
-    call.context = replace(
-        context,
-        trackable_type=context.trackable_type if told.trackable_type is None else told.trackable_type,
-        trackable_id=context.trackable_id if told.trackable_id is None else told.trackable_id,
-        user_id=told.user_id if context.user_id is None else context.user_id,
+def _repaired(rows: Rows) -> Rows:
+    begun, calls, attempts, payloads = rows
+    return (
+        repaired(CALL_COLUMNS, begun),
+        repaired(CALL_COLUMNS, calls),
+        repaired(ATTEMPT_COLUMNS, attempts),
+        repaired(PAYLOAD_COLUMNS, payloads),
     )
-    call.call_type = note.call.call_type if call.call_type is None else call.call_type
-    return True
 
 
 def _is_about_a_row(error: Exception, connection: Connection) -> bool:

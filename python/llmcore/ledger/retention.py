@@ -5,12 +5,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from llmcore._core import ledger_time
 from llmcore.errors import LLMValidationError
 from llmcore.ledger.models import PARTITIONED
 from llmcore.ledger.partitions import drop_before, dropped_rows
 from llmcore.ledger.revisions import begin_writing
 from llmcore.ledger.rollups import rebuild
-from llmcore.ledger.rows import utc_text
 
 __all__ = ["MOST_DAYS", "cleanup"]
 
@@ -40,7 +40,7 @@ class _Cleanup:
         self._sqlite = connection.dialect.name == "sqlite"
         self._mark = "?" if self._sqlite else "%s"
         self._limit = limit
-        self._text = utc_text(int(limit.timestamp()) * 1_000_000_000 + limit.microsecond * 1000)
+        self._text = ledger_time(int(limit.timestamp()) * 1_000_000_000 + limit.microsecond * 1000)
         self._commit = commit
 
     def run(self) -> int:

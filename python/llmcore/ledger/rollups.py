@@ -6,17 +6,16 @@ place of another finished one with other figures (a call that was lost and is an
 add: the sums it is in, and was in, are made anew from the rows, so that sums and rows are equal whatever happens.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from llmcore._core import LatencySketch
+from llmcore._core import LatencySketch, LedgerSums
 from llmcore.ledger.rows import CALL_COLUMNS
 
-__all__ = ["AMOUNTS", "KEY", "READ", "SCOPES", "Rollup", "rebuild", "shortened"]
+__all__ = ["AMOUNTS", "KEY", "READ", "SCOPES", "Rollup", "rebuild"]
 
 SCOPES: Final = ("hour", "day", "user", "company")
 KEY: Final = (
@@ -42,8 +41,8 @@ _WIDTH: Final = len(CALL_COLUMNS)
 _MADE: Final = READ.index("created_at")
 _HOW: Final = READ.index("status")
 
-#: characters of a name; an index of PostgreSQL holds 2,704 bytes
-_NAME, _MODEL, _OTHER = 200, 128, 64
+#: characters of a name that is kept whole; an index of PostgreSQL holds 2,704 bytes
+_NAME: Final = 200
 #: bytes of appended sketches after which they are merged
 _LONG_LATENCY: Final = 4096
 _MOST: Final = 2**63 - 1
@@ -52,47 +51,6 @@ _CHUNK: Final = 500
 Key = tuple[str, ...]
 # The amounts, the longest wait, and the latencies.
 Sums = list[Any]
-
-
-def shortened(text: str | None, most: int = _NAME) -> str:
-    """A name as the sums know it: one that is too long is cut, and told apart by a hash."""
-    if not text:
-        return ""
-    if len(text) <= most:
-        return text
-    return f"{text[: most - 13]}~{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"
-
-
-def _nanoseconds(milliseconds: float | None) -> int:
-    return round(milliseconds * 1_000_000) if milliseconds else 0
-
-
-def _parts(row: Sequence[Any]) -> tuple[list[Key], tuple[int, ...], int | None]:
-    """The keys that a finished call counts under, without days; what it adds; and its latency, if it has one."""
-    tenant, call_type, provider, model, status, source, error_code, user, company, created, attempts, *figures = row
-    input_tokens, output_tokens, cached, reasoning, cost, saved, queue_ms, latency_ms = figures
-    rest = (
-        shortened(tenant, _OTHER),
-        shortened(call_type, _OTHER),
-        shortened(provider, _OTHER),
-        shortened(model, _MODEL),
-        status,
-        source,
-        shortened(error_code, _OTHER),
-    )
-    keys: list[Key] = [("hour", f"{created[:13]}:00:00.000000", "", *rest)]
-    if user is not None:
-        keys.append(("user", f"{created[:10]} 00:00:00.000000", shortened(user), *rest))
-    if company is not None:
-        keys.append(("company", f"{created[:10]} 00:00:00.000000", shortened(company), *rest))
-    unpriced = int(cost is None)
-    amounts: tuple[int, ...] = (1, attempts, input_tokens, output_tokens, cached, reasoning, cost or 0, unpriced, saved)
-    latency = _nanoseconds(latency_ms) if source == "provider" and latency_ms is not None else None
-    return keys, (*amounts, _nanoseconds(queue_ms)), latency
-
-
-def _day_of(key: Key) -> Key:
-    return ("day", f"{key[1][:10]} 00:00:00.000000", *key[2:])
 
 
 def _nothing() -> Sums:
@@ -113,13 +71,6 @@ def _sketch(latencies: Iterable[int]) -> bytes | None:
     for latency in latencies:
         sketch.add(latency)
     return sketch.to_bytes() or None
-
-
-def _values(key: Key, sums: Sums) -> tuple[Any, ...]:
-    amounts = sums[:-1]
-    if max(amounts) > _MOST:
-        amounts = [min(amount, _MOST) for amount in amounts]
-    return (*key, *amounts, _sketch(sums[-1]))
 
 
 def _merged(*sketches: bytes | None) -> bytes | None:
@@ -157,7 +108,7 @@ class Rollup:
         if self._sqlite:
             driver: Any = connection.connection.dbapi_connection
             driver.create_function("llmcore_merged", 2, _merged, deterministic=True)
-        self._sums: dict[Key, Sums] = {}
+        self._sums = LedgerSums()
         # What must be made anew from the rows.
         self._doubtful: set[Key] = set()
 
@@ -202,14 +153,17 @@ class Rollup:
         for name, old in before.items():
             self._replace(old, after[name])
 
-    def add(self, values: Sequence[Any], replaced: dict[Any, Sequence[Any]]) -> None:
+    def add(self, values: list[Any], replaced: dict[Any, Sequence[Any]]) -> None:
         """Counts rows of llm_calls, in a flat list, as they are stored.
 
         :param replaced: what :meth:`look_up` found before they were written
         """
+        if not replaced:
+            self._sums.count_rows(values)
+            return
         for start in range(0, len(values), _WIDTH):
             row = values[start : start + _WIDTH]
-            old = replaced and replaced.get(row[_ID] if self._sqlite else (row[_ID], row[_CREATED]))
+            old = replaced.get(row[_ID] if self._sqlite else (row[_ID], row[_CREATED]))
             if old:
                 self._replace(old, [row[place] for place in _PLACES])
             elif row[_STATUS] != "pending":
@@ -220,14 +174,7 @@ class Rollup:
 
         :param row: the columns READ, the time as text
         """
-        keys, amounts, latency = _parts(row)
-        known = self._sums
-        for key in keys:
-            sums = known.get(key)
-            if sums is None:
-                known[key] = [*amounts, amounts[-1], [] if latency is None else [latency]]
-            else:
-                _add(sums, amounts, latency)
+        self._sums.count(row)
 
     def count_lost(self, connection: Connection, condition: str, values: tuple[Any, ...]) -> None:
         """Counts the pending calls that meet a condition as lost, at what was reserved for them. They are to be made so
@@ -242,25 +189,15 @@ class Rollup:
             self.count(row)
 
     def _replace(self, old: Sequence[Any], new: Sequence[Any]) -> None:
-        before, *had = _parts(old)
-        after, *has = _parts(new) if new[_HOW] != "pending" else ([], None, None)
+        before, *had = LedgerSums.parts(old)
+        after, *has = LedgerSums.parts(new) if new[_HOW] != "pending" else ([], None, None)
         # What it adds where it was before is there already.
         self._doubtful |= set(before) ^ set(after) if had == has else {*before, *after}
 
     def apply(self, connection: Connection) -> None:
         """Adds everything to the table. Locks what it touches in one order, whoever else does so."""
-        for key in list(self._sums):
-            if key[0] == "hour":
-                day = self._sums.setdefault(_day_of(key), _nothing())
-                sums = self._sums[key]
-                for i in range(len(AMOUNTS)):
-                    day[i] += sums[i]
-                day[-2] = max(day[-2], sums[-2])
-                day[-1] += sums[-1]
-        self._doubtful.update([_day_of(key) for key in self._doubtful if key[0] == "hour"])
-        for key in self._doubtful:
-            self._sums.setdefault(key, _nothing())
-        rows = [_values(key, self._sums[key]) for key in sorted(self._sums)]
+        self._doubtful.update([LedgerSums.day_of(key) for key in self._doubtful if key[0] == "hour"])
+        rows = self._sums.rows(list(self._doubtful))
         if rows:
             self._upsert(connection, rows)
         for scope in ("hour", "user", "company", "day"):  # days are made of their hours
@@ -312,7 +249,7 @@ class Rollup:
         exact = of_whom is not None and len(name) < _NAME
         end = f"{start[:13]}:59:59.999999" if scope == "hour" else f"{start[:10]} 23:59:59.999999"
         for row in _rows(connection, start, end, (of_whom, name) if of_whom and exact else None):
-            keys, amounts, latency = _parts(row)
+            keys, amounts, latency = LedgerSums.parts(row)
             for key in keys:
                 if key in made:
                     _add(made[key], amounts, latency)

@@ -1,35 +1,26 @@
-"""From a finished call to the rows of the ledger: one of ``llm_calls``, one of ``llm_attempts`` per attempt.
+"""The columns of the ledger's rows, and what to do with values that a database refuses.
 
-Rows are plain tuples of str, int, float, bool and None in the order of :data:`CALL_COLUMNS` and
-:data:`ATTEMPT_COLUMNS`, because this runs once per call: a tuple that the database driver binds as it is costs a few
-microseconds, anything cleverer a multiple. Times are text in UTC in the form in which SQLAlchemy keeps a DateTime in
-SQLite and PostgreSQL reads a timestamp: ``2026-03-01 12:00:00.000000``.
+:class:`llmcore._core.LedgerBatch` makes rows of these columns from a spool's entries: plain str, int, float, bool and
+None, because that runs once per call, and what a driver binds as it is costs a few microseconds. Times are text in UTC
+in the form in which SQLAlchemy keeps a DateTime in SQLite and PostgreSQL reads a timestamp:
+``2026-03-01 12:00:00.000000``.
 """
 
 import re
-from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import cycle
 from typing import Any
 
-from llmcore.ledger.entries import Payload, json_text
-from llmcore.types import CallRecord, Outcome, Source, Usage
+from llmcore.types import CallRecord, Outcome, Source
 
 __all__ = [
     "ATTEMPT_COLUMNS",
     "CALL_COLUMNS",
     "PAYLOAD_COLUMNS",
     "TEXT_MAX",
-    "add_attempt_rows",
-    "call_row",
     "error_code",
-    "payload_row",
     "repaired",
     "source_name",
-    "utc_text",
 ]
-
-Row = tuple[Any, ...]
 
 CALL_COLUMNS = (
     *("id", "tenant", "call_type", "status", "source", "provider", "model", "response_model"),
@@ -64,7 +55,6 @@ PAYLOAD_COLUMNS = (
     *("request_sha256", "response_sha256", "created_at"),
 )
 
-_NOTHING = Usage()
 # Indexed by the enum's number: an attribute of an enum member costs more than all the rest of a column.
 _OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome)
 _SOURCES = tuple(source.name.lower() for source in Source)
@@ -105,127 +95,6 @@ def error_code(record: CallRecord) -> str | None:
     if record.error_code is None and record.outcome != 0:
         return _OUTCOMES[record.outcome]
     return record.error_code
-
-
-@lru_cache(maxsize=256)
-def _second_text(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S.")
-
-
-def utc_text(wall_ns: int) -> str:
-    """A time in nanoseconds since the Unix epoch as the ledger writes it, cut to microseconds."""
-    seconds, rest = divmod(wall_ns, 1_000_000_000)
-    return _second_text(seconds) + str(1_000_000 + rest // 1000)[1:]
-
-
-def call_row(record: CallRecord, metadata: str | None = None, spool: str | None = None) -> Row:
-    """The row of ``llm_calls``.
-
-    :param metadata: the context's, as JSON
-    :param spool: who will write the end of a call that was only begun
-    """
-    context = record.context
-    usage = record.usage or _NOTHING
-    input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
-    message = record.error_message
-    if message is not None and len(message) > _MESSAGE_MAX:
-        message = message[:_MESSAGE_MAX]
-    created, started, completed = record.created_at, record.started_at, record.completed_at
-    first_token = record.first_token
-    tags = context.tags
-    return (
-        record.id,
-        record.tenant,
-        record.call_type,
-        record.status._value_,
-        _SOURCES[record.source],
-        record.provider,
-        record.model,
-        record.response_model,
-        input_tokens,
-        output_tokens,
-        usage.cached_tokens,
-        usage.reasoning_tokens,
-        input_tokens + output_tokens,
-        record.cost,
-        record.reserved,
-        record.reported_cost,
-        record.saved,
-        record.price_source,
-        record.latency / 1_000_000,
-        record.queued / 1_000_000,
-        first_token / 1_000_000 if first_token else None,
-        len(record.attempts),
-        record.finish_reason,
-        error_code(record),
-        message,
-        record.fallback_used,
-        record.cache_hit,
-        record.temperature,
-        record.max_tokens,
-        record.image_count,
-        record.image_size,
-        context.user_id,
-        context.owner_id,
-        context.session_id,
-        context.task_id,
-        context.company_id,
-        context.review_id,
-        context.game_id,
-        context.player_name,
-        context.prompt_template,
-        context.trace_id,
-        context.parent_call_id,
-        context.trackable_type,
-        context.trackable_id,
-        context.hand_number,
-        json_text(tags) if tags else None,
-        metadata,
-        spool,
-        utc_text(created),
-        utc_text(started) if started else None,
-        utc_text(completed) if completed else None,
-    )
-
-
-def add_attempt_rows(values: list[Any], record: CallRecord) -> None:
-    """Appends the rows of ``llm_attempts``, one after the other, to a flat list of values.
-
-    The record knows the provider's id of its last request only, so the last attempt gets it.
-    """
-    attempts = record.attempts
-    last = len(attempts) - 1
-    created = utc_text(record.created_at) if attempts else ""
-    for i, attempt in enumerate(attempts):
-        retry_after = attempt.retry_after
-        values += (record.id, attempt.number, attempt.provider, attempt.model, _OUTCOMES[attempt.outcome])
-        # What a Usage pickles: its buckets in order. Asking for them by name would cost more than the rest of the row.
-        buckets: Any = attempt.usage.__getstate__()
-        values += buckets
-        values += (
-            attempt.cost,
-            attempt.latency / 1_000_000,
-            retry_after / 1_000_000 if retry_after else None,
-            record.request_id if i == last else None,
-            created,
-            utc_text(attempt.started),
-        )
-
-
-def payload_row(record: CallRecord, payload: Payload) -> Row:
-    """The row of ``llm_payloads``."""
-    return (
-        record.id,
-        payload.policy,
-        payload.system_prompt,
-        payload.prompt,
-        payload.messages,
-        payload.response,
-        payload.tool_calls,
-        payload.request_sha256,
-        payload.response_sha256,
-        utc_text(record.created_at),
-    )
 
 
 def repaired(columns: tuple[str, ...], values: list[Any]) -> list[Any]:

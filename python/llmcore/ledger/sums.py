@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Select, String, and_, cast, func, literal_column, select
 
+from llmcore._core import ledger_name
 from llmcore.errors import LLMValidationError
 from llmcore.ledger.models import UtcDateTime, llm_calls, llm_sums
 from llmcore.ledger.report import Sums
-from llmcore.ledger.rollups import shortened
 
 __all__ = ["GROUPS", "grouped", "presentable", "utc"]
 
@@ -252,4 +252,4 @@ class _Asked:
 def _short(group: str, value: str) -> str:
     if group in ("day", "hour"):
         return value
-    return shortened(value, _LONGEST.get(group, _OTHER))
+    return ledger_name(value, _LONGEST.get(group, _OTHER))

@@ -18,9 +18,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llmcore._core import JournalReader
+from llmcore._core import JournalReader, LedgerBatch
 from llmcore.ledger.database import Database, is_locked, reason_of
-from llmcore.ledger.entries import CLOSE, Entry, decode
+from llmcore.ledger.entries import rewritten
 from llmcore.ledger.processes import close_at_exit_of_worker, register
 from llmcore.ledger.spool import Spool, orphans
 
@@ -314,7 +314,7 @@ class Writer:
                 self._state.notify_all()
             self._reader = None
 
-    def _read(self) -> tuple[list[tuple[int, int, Entry]], int]:
+    def _read(self) -> tuple[LedgerBatch, int]:
         """The next entries of our own spool, and the number up to which it is read with them."""
         if self._reader is None:
             self._reader = self.spool.reader(self._position)
@@ -328,7 +328,7 @@ class Writer:
                 self._rejected += entries
             _log.error("%s not recorded, %s", _are(entries), why)
 
-    def _write_at_last(self, spool: Spool, batch: list[tuple[int, int, Entry]], through: int) -> bool:
+    def _write_at_last(self, spool: Spool, batch: LedgerBatch, through: int) -> bool:
         """Writes a batch, however long it takes; False: the tracker is closing and will not wait any longer."""
         delay = _RETRY_FIRST_SECONDS
         while True:
@@ -427,7 +427,7 @@ class Writer:
             except Exception:
                 _log.debug("closing a broken connection failed", exc_info=True)
 
-    def _write(self, spool: Spool, batch: list[tuple[int, int, Entry]], through: int) -> int:
+    def _write(self, spool: Spool, batch: LedgerBatch, through: int) -> int:
         """Writes a batch and returns how many finished calls of it are in the database."""
         with self._io:
             rejected, error = self._in_database(
@@ -435,7 +435,7 @@ class Writer:
             )
         if error is not None:
             self._reject(rejected, f"refused by the database: {reason_of(error)}")
-        return sum(kind == CLOSE for _, kind, _ in batch) - rejected
+        return batch.ends - rejected
 
     def _in_database(self, work: "Callable[[Connection, Inserts], T]") -> T:
         if self._connection is not None and self.database.replaced(self._connection):
@@ -476,21 +476,15 @@ class Writer:
         return inherited
 
 
-def _entries(reader: JournalReader, position: int) -> tuple[list[tuple[int, int, Entry]], int, int]:
+def _entries(reader: JournalReader, position: int) -> tuple[LedgerBatch, int, int]:
     """The next entries of a journal, up to a batch of them; the number up to which it is read with them; and how many
     of them are no entries.
     """
-    batch: list[tuple[int, int, Entry]] = []
-    damaged = size = 0
-    for number, kind, data in reader:
-        if number <= position:  # given again after an end
-            continue
-        position = number
-        try:
-            batch.append((number, kind, decode(data)))
-        except Exception:
+    batch = LedgerBatch()
+    through, unread = batch.fill(reader, position, _BATCH_MAX, _BATCH_BYTES)
+    damaged = 0
+    for number, kind, data in unread:
+        entry = rewritten(data)
+        if entry is None or not batch.add(number, kind, entry):
             damaged += 1
-        size += len(data)
-        if len(batch) >= _BATCH_MAX or size >= _BATCH_BYTES:
-            break
-    return batch, position, damaged
+    return batch, through, damaged

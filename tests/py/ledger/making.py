@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from llmcore._core import AttemptRecord, Config, Engine, PriceCard, Rates, Send, Target, Usage, uuid7
+from llmcore._core import AttemptRecord, Config, Engine, LedgerBatch, PriceCard, Rates, Send, Target, Usage, uuid7
+from llmcore.ledger.entries import Payload, encode
 from llmcore.types import CallContext, CallRecord, LLMCallStatusEnum, Outcome, Priority, Source
 
 NOW = 1_772_366_400_000_000_000  # 2026-03-01 12:00:00 UTC
@@ -19,6 +20,14 @@ SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 
 PRICES = PriceCard(Rates(input=150_000_000, cache_read=75_000_000, output=600_000_000, reasoning=600_000_000))
+
+
+def batch_of(*entries: tuple[int, CallRecord] | tuple[int, CallRecord, Payload | None], after: int = 0) -> LedgerBatch:
+    """Entries, each of a kind, as a writer takes them from a spool; their numbers follow `after`."""
+    batch = LedgerBatch()
+    for number, (kind, record, *payload) in enumerate(entries, after + 1):
+        assert batch.add(number, kind, encode(record, payload[0] if payload else None))
+    return batch
 
 
 def attempts(

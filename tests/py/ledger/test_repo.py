@@ -12,12 +12,12 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from ledger.making import NOW, SECOND, call
+from ledger.making import NOW, SECOND, batch_of, call
 from ledger.test_rollups import Ledger, some_call
 from llmcore._core import now, uuid7
 from llmcore.errors import LedgerError, LLMValidationError
 from llmcore.ledger.content import Content
-from llmcore.ledger.entries import CLOSE, Entry
+from llmcore.ledger.entries import CLOSE
 from llmcore.ledger.filters import FILTERS
 from llmcore.ledger.logger import LLMLogger
 from llmcore.ledger.repo import LLMCall, LLMCallRepository
@@ -153,7 +153,7 @@ def test_a_call_comes_back_as_it_was_recorded(ledger: Ledger, url: str) -> None:
         messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], response="Ho"
     )
     payload = Content("full", None).of(said, "my own")
-    ledger.inserts.write(ledger.connection, "one", [(1, CLOSE, Entry(record, '{"depth": 3}', payload))], 1)
+    ledger.inserts.write(ledger.connection, "one", batch_of((CLOSE, record, payload)), 1)
 
     found = LLMCallRepository.get_sync(url, record.id)
 

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from ledger.making import MILLISECOND, NOW, SECOND, call
-from llmcore._core import LatencySketch, uuid7
+from ledger.making import MILLISECOND, NOW, SECOND, batch_of, call
+from llmcore._core import LatencySketch, ledger_name, uuid7
 from llmcore.ledger.check import check
 from llmcore.ledger.database import Database
-from llmcore.ledger.entries import CLOSE, NOTE, OPEN, Entry, json_text
+from llmcore.ledger.entries import CLOSE, NOTE, OPEN
 from llmcore.ledger.inserts import Inserts
-from llmcore.ledger.rollups import AMOUNTS, KEY, READ, rebuild, shortened
+from llmcore.ledger.rollups import AMOUNTS, KEY, READ, rebuild
 from llmcore.types import CallContext, CallRecord, LLMCallStatusEnum, Outcome, Source
 
 STATUS = LLMCallStatusEnum
@@ -43,11 +43,8 @@ class Ledger:
         self.position = 0
 
     def write(self, *entries: tuple[int, CallRecord]) -> None:
-        batch = []
-        for kind, record in entries:
-            self.position += 1
-            metadata = None if record.context.metadata is None else json_text(record.context.metadata)
-            batch.append((self.position, kind, Entry(record, metadata)))
+        batch = batch_of(*entries, after=self.position)
+        self.position += len(entries)
         rejected, error = self.inserts.write(self.connection, self.spool, batch, self.position)
         assert (rejected, error) == (0, None)
 
@@ -256,7 +253,7 @@ def test_a_note_to_a_call_moves_it_to_its_user(ledger: Ledger, together: bool) -
 def test_what_is_refused_is_not_counted_and_what_is_repaired_counts_as_it_is_stored(ledger: Ledger) -> None:
     good, bad = call(cost=1), call(cost=2, id="no uuid")
     odd = call(cost=4, model="m" * 3000, tenant="t" * 3000, context=CallContext(user_id="u" * 5000, hand_number=1))
-    batch = [(n, CLOSE, Entry(record)) for n, record in enumerate((good, bad, odd), 1)]
+    batch = batch_of((CLOSE, good), (CLOSE, bad), (CLOSE, odd))
 
     rejected, error = ledger.inserts.write(ledger.connection, "one", batch, 3)
 
@@ -269,10 +266,10 @@ def test_what_is_refused_is_not_counted_and_what_is_repaired_counts_as_it_is_sto
 
 def test_names_that_are_cut_stay_apart() -> None:
     one, other = "x" * 300 + "1", "x" * 300 + "2"
-    assert len(shortened(one)) == 200
-    assert shortened(one) != shortened(other)
-    assert shortened("x" * 200) == "x" * 200
-    assert shortened(None) == shortened("") == ""
+    assert len(ledger_name(one)) == 200
+    assert ledger_name(one) != ledger_name(other)
+    assert ledger_name("x" * 200) == "x" * 200
+    assert ledger_name(None) == ledger_name("") == ""
 
 
 def test_sums_stop_at_the_end_of_their_range(ledger: Ledger) -> None:

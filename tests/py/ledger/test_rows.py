@@ -11,19 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.making import MILLISECOND, NOW, SECOND, attempts, call
-from llmcore._core import Usage
+from ledger.making import MILLISECOND, NOW, SECOND, attempts, batch_of, call
+from llmcore._core import Usage, ledger_time
 from llmcore.ledger import models
-from llmcore.ledger.entries import decode, encode
-from llmcore.ledger.rows import (
-    ATTEMPT_COLUMNS,
-    CALL_COLUMNS,
-    add_attempt_rows,
-    call_row,
-    error_code,
-    repaired,
-    utc_text,
-)
+from llmcore.ledger.entries import CLOSE, Payload
+from llmcore.ledger.rows import ATTEMPT_COLUMNS, CALL_COLUMNS, PAYLOAD_COLUMNS, error_code, repaired
 from llmcore.types import CallContext, CallRecord, LLMCallStatusEnum, Outcome, Source
 
 USAGE = Usage(
@@ -43,14 +35,18 @@ USAGE = Usage(
 )
 
 
+def rows_of(record: CallRecord, kind: int = CLOSE, payload: Payload | None = None) -> tuple[list[Any], ...]:
+    batch = batch_of((kind, record, payload))
+    batch.choose(0)
+    return batch.rows("spool")
+
+
 def row_of(record: CallRecord) -> dict[str, Any]:
-    entry = decode(encode(record, None))  # as a spool hands it over
-    return dict(zip(CALL_COLUMNS, call_row(entry.call, entry.metadata), strict=True))
+    return dict(zip(CALL_COLUMNS, rows_of(record)[1], strict=True))
 
 
 def attempt_rows_of(record: CallRecord) -> list[dict[str, Any]]:
-    values: list[Any] = []
-    add_attempt_rows(values, record)
+    values = rows_of(record)[2]
     width = len(ATTEMPT_COLUMNS)
     assert len(values) % width == 0
     rows = [values[start : start + width] for start in range(0, len(values), width)]
@@ -203,10 +199,10 @@ def test_a_call_without_an_answer_always_has_an_error_code() -> None:
 
 def test_values_are_of_the_types_that_drivers_bind_as_they_are() -> None:
     record = call(context=CallContext(user_id="u", tags=("x",), metadata={"k": "v"}), attempts=attempts(USAGE))
-    values: list[Any] = []
-    add_attempt_rows(values, record)
+    rows = rows_of(record, payload=Payload("full", prompt="hi"))
 
-    assert {type(value) for value in (*call_row(record), *values)} <= {str, int, float, bool, type(None)}
+    assert [len(values) for values in rows] == [0, len(CALL_COLUMNS), len(ATTEMPT_COLUMNS), len(PAYLOAD_COLUMNS)]
+    assert {type(value) for values in rows for value in values} == {str, int, float, bool, type(None)}
 
 
 def test_metadata_that_json_cannot_hold_does_not_cost_the_row() -> None:
@@ -224,7 +220,7 @@ def test_a_long_error_message_is_cut() -> None:
 
 @given(st.integers(min_value=0, max_value=4_102_444_800 * SECOND))
 def test_times_read_back_as_the_moment_they_were(wall: int) -> None:
-    text = utc_text(wall)
+    text = ledger_time(wall)
     expected = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=wall // 1000)
 
     assert datetime.fromisoformat(text).replace(tzinfo=UTC) == expected
@@ -261,7 +257,7 @@ def test_a_repaired_row_can_always_be_bound(values: list[Any]) -> None:
 
 def test_repairing_changes_no_sound_row() -> None:
     record = call(context=CallContext(user_id="u", hand_number=3, tags=("x",), metadata={"k": "v"}))
-    row = list(call_row(record))
+    row = rows_of(record)[1]
 
     assert repaired(CALL_COLUMNS, row) == row
 
