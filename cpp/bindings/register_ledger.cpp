@@ -76,7 +76,8 @@ class Rows {
 
   [[nodiscard]] py::list take() {
     py::list list(values_.size());
-    for (std::size_t i = 0; i < values_.size(); ++i) PyList_SET_ITEM(list.ptr(), static_cast<Py_ssize_t>(i), values_[i]);
+    for (std::size_t i = 0; i < values_.size(); ++i)
+      PyList_SET_ITEM(list.ptr(), static_cast<Py_ssize_t>(i), values_[i]);
     values_.clear();
     return list;
   }
@@ -226,7 +227,8 @@ struct Unreadable {
 };
 
 /// Reads on, without the interpreter; what is no entry as a driver writes it is handed back.
-py::tuple fill(LedgerBatch& batch, JournalReader& reader, std::uint64_t after, std::size_t most, std::size_t most_bytes) {
+py::tuple fill(LedgerBatch& batch, JournalReader& reader, std::uint64_t after, std::size_t most,
+               std::size_t most_bytes) {
   std::vector<Unreadable> unreadable;
   std::uint64_t through = after;
   {
@@ -252,8 +254,25 @@ py::tuple fill(LedgerBatch& batch, JournalReader& reader, std::uint64_t after, s
 
 /// Columns of a call that say what it adds to sums: READ of llmcore/ledger/rollups.py.
 enum Read : std::size_t {
-  kTenant, kCallType, kProvider, kModel, kStatus, kSource, kErrorCode, kUser, kCompany, kCreated,
-  kAttempts, kInput, kOutput, kCached, kReasoning, kCost, kSaved, kQueued, kLatency,
+  kTenant,
+  kCallType,
+  kProvider,
+  kModel,
+  kStatus,
+  kSource,
+  kErrorCode,
+  kUser,
+  kCompany,
+  kCreated,
+  kAttempts,
+  kInput,
+  kOutput,
+  kCached,
+  kReasoning,
+  kCost,
+  kSaved,
+  kQueued,
+  kLatency,
 };
 constexpr std::size_t kRead = 19;
 
@@ -404,8 +423,7 @@ void register_ledger(py::module_& m) {
       .def("count_rows", &count_rows, py::arg("values"))
       .def("clear", &LedgerSums::clear)
       .def(
-          "rows",
-          [](const LedgerSums& self, const std::vector<LedgerSums::Key>& also) { return rows_of(self, also); },
+          "rows", [](const LedgerSums& self, const std::vector<LedgerSums::Key>& also) { return rows_of(self, also); },
           py::arg("also"))
       .def_static(
           "parts",

@@ -11,8 +11,8 @@ namespace {
 constexpr std::int64_t kNanoseconds = 1'000'000'000;
 constexpr std::size_t kMessageCharacters = 2000;
 
-constexpr std::array<std::string_view, 10> kStatuses{"pending",      "success", "cached",    "fallback", "error", "timeout",
-                                                     "rate_limited", "refused", "cancelled", "lost"};
+constexpr std::array<std::string_view, 10> kStatuses{"pending", "success",      "cached",  "fallback",  "error",
+                                                     "timeout", "rate_limited", "refused", "cancelled", "lost"};
 
 /// The fields of an array, one after the other; those beyond its end are missing.
 class Fields {
@@ -229,11 +229,10 @@ std::array<char, 26> ledger_time(WallTime wall) noexcept {
     of_day += 86'400;
     --days;
   }
-  days += 719'468;  // from 1 March of the year 0
+  days += 719'468;                          // from 1 March of the year 0
   const std::int64_t era = days / 146'097;  // of 400 years; days since 1677 are positive
   const std::int64_t day_of_era = days % 146'097;
-  const std::int64_t year_of_era =
-      (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
+  const std::int64_t year_of_era = (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
   const std::int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
   const std::int64_t shifted = (5 * day_of_year + 2) / 153;  // months since March
   const std::int64_t day = day_of_year - (153 * shifted + 2) / 5 + 1;

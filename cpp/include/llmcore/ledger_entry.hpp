@@ -25,8 +25,8 @@ enum class LedgerEntryKind : std::uint16_t { open = 1, close = 2, note = 4 };
 
 /// The texts that describe whose call it is, in the order of the ledger's columns.
 inline constexpr std::array<std::string_view, 13> kContextFields{
-    "user_id",     "owner_id",        "session_id", "task_id",          "company_id",     "review_id",   "game_id",
-    "player_name", "prompt_template", "trace_id",   "parent_call_id",   "trackable_type", "trackable_id"};
+    "user_id",     "owner_id",        "session_id", "task_id",        "company_id",     "review_id",   "game_id",
+    "player_name", "prompt_template", "trace_id",   "parent_call_id", "trackable_type", "trackable_id"};
 enum ContextField : std::size_t { kUserId = 0, kCompanyId = 4, kTrackableType = 11, kTrackableId = 12 };
 
 struct LedgerAttempt {
