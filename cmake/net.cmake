@@ -22,9 +22,18 @@ endif()
 find_package(Threads REQUIRED)
 
 set(LLMCORE_NET_HEADERS
+    client.hpp
     provider.hpp
     transport.hpp)
 set(LLMCORE_NET_SOURCES
+    client.cpp
+    client_config.cpp
+    client_events.cpp
+    client_exchange.cpp
+    client_mail.cpp
+    client_offline.cpp
+    client_request.cpp
+    client_worker.cpp
     provider.cpp)
 list(TRANSFORM LLMCORE_NET_HEADERS PREPEND cpp/include/llmcore/net/)
 list(TRANSFORM LLMCORE_NET_SOURCES PREPEND cpp/src/net/)

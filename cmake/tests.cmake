@@ -34,6 +34,9 @@ set(LLMCORE_TEST_SOURCES
     ledger_sums_test.cpp
     money_test.cpp
     msgpack_test.cpp
+    net/client_scenario_test.cpp
+    net/client_test.cpp
+    net/client_thread_test.cpp
     offline_test.cpp
     outcome_test.cpp
     rate_limiter_test.cpp
@@ -66,7 +69,7 @@ target_link_libraries(llmcore_simulate PRIVATE llmcore_simulation)
 add_executable(llmcore_tests ${LLMCORE_TEST_SOURCES})
 llmcore_target(llmcore_tests)
 target_include_directories(llmcore_tests PRIVATE cpp/src)
-target_link_libraries(llmcore_tests PRIVATE llmcore_simulation llmcore_io nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main
+target_link_libraries(llmcore_tests PRIVATE llmcore_simulation llmcore_net nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main
                                             Threads::Threads)
 
 # An executable of its own: it counts what operator new gives out.
@@ -75,7 +78,7 @@ llmcore_target(llmcore_memory_tests)
 target_link_libraries(llmcore_memory_tests PRIVATE llmcore_io GTest::gtest_main Threads::Threads)
 add_test(NAME llmcore_memory_tests COMMAND llmcore_memory_tests --gtest_brief=1)
 
-set_source_files_properties(tests/cpp/scenario_test.cpp tests/cpp/io/replay_test.cpp PROPERTIES COMPILE_DEFINITIONS
+set_source_files_properties(tests/cpp/scenario_test.cpp tests/cpp/io/replay_test.cpp tests/cpp/net/client_scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 set_source_files_properties(tests/cpp/conversation_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                         "LLMCORE_TEST_DATA=\"${PROJECT_SOURCE_DIR}/tests/data\"")
@@ -83,11 +86,11 @@ set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINI
 
 # What has threads in it, alone: that much of the thread sanitizer every run of the tests can afford (tools/threads.sh).
 set(LLMCORE_THREAD_TEST_SOURCES ${LLMCORE_TEST_SOURCES})
-list(FILTER LLMCORE_THREAD_TEST_SOURCES INCLUDE REGEX "/io/")
+list(FILTER LLMCORE_THREAD_TEST_SOURCES INCLUDE REGEX "/io/|/net/client")
 add_executable(llmcore_thread_tests EXCLUDE_FROM_ALL ${LLMCORE_THREAD_TEST_SOURCES})
 llmcore_target(llmcore_thread_tests)
 target_include_directories(llmcore_thread_tests PRIVATE cpp/src tests/cpp)
-target_link_libraries(llmcore_thread_tests PRIVATE llmcore_io nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main Threads::Threads)
+target_link_libraries(llmcore_thread_tests PRIVATE llmcore_net nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main Threads::Threads)
 
 if(LLMCORE_SANITIZE)
   # A sanitized process takes longer to start than most tests to run: four processes instead of one for each test.

@@ -1,0 +1,307 @@
+#include "client_worker.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "client_offline.hpp"
+#include "llmcore/io/clock.hpp"
+#include "llmcore/io/replay.hpp"
+#include "llmcore/saved_cache.hpp"
+#include "no_transport.hpp"
+
+namespace llmcore::net {
+namespace {
+
+constexpr Duration kLongestWait = kSecond;
+constexpr Duration kBacklogWait = 2 * kMillisecond;
+constexpr std::size_t kMostLate = 64;
+constexpr std::string_view kOffline = "offline";
+
+}  // namespace
+
+ClientWorker::ClientWorker(Client::Config config, std::shared_ptr<Mail> mail)
+    : config_(std::move(config)), mail_(std::move(mail)), engine_(config_.engine), transport_(config_.transport) {
+  for (const auto& one : config_.providers) providers_.emplace(one->name(), one);
+  if (providers_.find(kOffline) == providers_.end()) providers_.emplace(kOffline, std::make_shared<TemplateProvider>());
+  if (!transport_) transport_ = std::make_shared<NoTransport>();
+  calls_.reserve(config_.max_calls);
+  number_of_.reserve(config_.max_calls);
+  if (config_.recorder) config_.recorder->start(config_.engine);
+}
+
+ClientWorker::~ClientWorker() = default;
+
+void ClientWorker::run() {
+  while (!ended_) turn(kLongestWait);
+}
+
+void ClientWorker::turn(Duration wait) {
+  if (ended_) return;
+  take_commands();
+  drain();
+  flush();
+  if (ended_) return;
+  const Duration most = time_to_wait(wait);
+  if (config_.worker_thread) {
+    mail_->sleeping.exchange(true);
+    transport_->poll(mail_->commands.front() != nullptr ? 0 : most);
+    mail_->sleeping.store(false);
+    take_commands();
+  } else {
+    transport_->poll(most);
+  }
+  // What came is looked at before what is due: an answer in the instant of its deadline is an answer.
+  tick();
+  drain();
+  flush();
+}
+
+void ClientWorker::wake() noexcept {
+  waking_.fetch_add(1);
+  transport_->wakeup();
+  waking_.fetch_sub(1);
+}
+
+Now ClientWorker::now() const noexcept {
+  return config_.clock ? Now{config_.clock->mono(), config_.clock->wall()} : io::now();
+}
+
+Duration ClientWorker::time_to_wait(Duration most) {
+  if (most <= 0) return 0;
+  if (!backlog_.empty()) most = std::min(most, kBacklogWait);
+  if (const std::optional<Instant> due = engine_.next_deadline()) {
+    most = std::min(most, std::max<Duration>(*due - now().mono, 0));
+  }
+  return most;
+}
+
+void ClientWorker::take_commands() {
+  while (Command* command = ended_ ? nullptr : mail_->commands.front()) {
+    switch (command->kind) {
+      case Command::Kind::submit: submit(*command); break;
+      case Command::Kind::cancel:
+        if (const auto found = number_of_.find(command->call); found != number_of_.end()) feed(Cancel{found->second});
+        break;
+      case Command::Kind::frame:
+        if (config_.recorder) config_.recorder->frame(command->number);
+        break;
+      case Command::Kind::save_cache: save_cache(*command); break;
+      case Command::Kind::load_cache: load_cache(*command); break;
+      case Command::Kind::stop: stop(); break;
+      case Command::Kind::none: break;
+    }
+    *command = Command{};
+    mail_->commands.pop();
+  }
+}
+
+void ClientWorker::submit(Command& command) {
+  LiveCall call;
+  call.id = command.call;
+  call.asked = std::move(*command.request);
+  call.chain = chain_of(call.asked);
+  call.chat = chat_of(call.asked, config_.max_tokens);
+  call.submitted = now().mono;
+  for (Client::Place& place : call.chain) {
+    const Provider* const found = provider(place.provider);
+    if (found == nullptr) {
+      Client::Event event;
+      event.kind = Client::Event::Kind::failed;
+      event.call = call.id;
+      event.tag = call.asked.tag;
+      event.outcome = Outcome::not_found;
+      event.provider = place.provider;
+      event.error = "no provider of that name was given to the client: see Client::Config::providers";
+      emit(event);
+      return;
+    }
+    if (place.model.empty()) place.model = found->default_model();
+    call.providers.push_back(found);
+  }
+  const Provider& first = *call.providers.front();
+  call.chat.model = call.chain.front().model;
+
+  Submit input;
+  input.tenant = call.asked.tenant;
+  input.call_type = call.asked.call_type;
+  input.priority = call.asked.priority;
+  input.deadline = call.asked.deadline;
+  input.scopes = scopes_of(call.asked.context);
+  if (!first.local()) {
+    auto encoded = first.encode(call.chat);
+    if (auto* request = std::get_if<HttpRequest>(&encoded)) {
+      call.keep = call.asked.cache.value_or(config_.cache);
+      if (call.keep) {
+        // What is stored is the bytes as they came, so a stream's answer is another than that of a call that did not stream.
+        const std::string_view stream("\0stream", 7);
+        const std::string asked = request->body + std::string(call.chat.stream ? stream : std::string_view());
+        input.key = fingerprint(input.tenant, first.name(), call.chat.model, asked);
+      }
+      call.first = std::move(*request);
+    }
+  }
+  input.targets = targets_of(call);
+  const Now at = now();
+  const CallId number = engine_.submit(input, at);
+  if (config_.recorder) config_.recorder->input(input, at, engine_.state_hash());
+  call.number = number;
+  number_of_.emplace(call.id, number);
+  calls_.emplace(number, std::move(call));
+  drain();
+}
+
+std::vector<Client::Place> ClientWorker::chain_of(const Client::Request& request) const {
+  std::vector<Client::Place> chain = request.chain.empty() ? config_.chain : request.chain;
+  if (chain.empty() || (config_.offline_fallback && chain.back().provider != kOffline)) {
+    chain.push_back({std::string(kOffline), {}});
+  }
+  return chain;
+}
+
+std::vector<Target> ClientWorker::targets_of(const LiveCall& call) const {
+  std::int64_t input = 0;
+  if (config_.estimate) {
+    input = config_.estimate(call.asked);
+  } else {
+    std::int64_t expected = 3 + static_cast<std::int64_t>(call.asked.json_schema.size()) / 3;
+    for (const Client::Message& message : call.asked.messages) {
+      expected += estimated_tokens(message.content);
+      for (const auto& made : message.tool_calls) expected += estimated_tokens(made.arguments) + 5;
+    }
+    input = expected + expected / 3 + 40;  // a limit errs on the safe side
+  }
+  std::vector<Target> targets;
+  for (std::size_t i = 0; i < call.chain.size(); ++i) {
+    Target target;
+    target.provider = call.chain[i].provider;
+    target.model = call.chain[i].model;
+    target.input_tokens = input;
+    target.output_tokens = call.chat.max_tokens.value_or(0);
+    target.price = price(target.provider, target.model);
+    target.always_answers = call.providers[i]->local() && i > 0;
+    targets.push_back(std::move(target));
+  }
+  return targets;
+}
+
+const Provider* ClientWorker::provider(std::string_view name) const noexcept {
+  const auto found = providers_.find(name);
+  return found == providers_.end() ? nullptr : found->second.get();
+}
+
+std::shared_ptr<const PriceCard> ClientWorker::price(std::string_view provider_name, std::string_view model) const {
+  if (const Provider* const found = provider(provider_name); found != nullptr && found->local()) {
+    static constexpr PriceCard kFree{};
+    return {std::shared_ptr<void>(), &kFree};
+  }
+  const auto known = config_.prices.find(std::string(provider_name) + "/" + std::string(model));
+  return known == config_.prices.end() ? nullptr : known->second;
+}
+
+void ClientWorker::feed(const Input& input) {
+  const Now at = now();
+  engine_.handle(input, at);
+  if (config_.recorder) config_.recorder->input(input, at, engine_.state_hash());
+}
+
+void ClientWorker::tick() {
+  const std::optional<Instant> due = engine_.next_deadline();
+  if (due && *due <= now().mono) feed(Tick{});
+}
+
+void ClientWorker::drain() {
+  while (const std::optional<Action> action = engine_.poll()) {
+    if (config_.observer) config_.observer(*action);
+    perform(*action);
+  }
+}
+
+void ClientWorker::perform(const Action& action) {
+  if (const auto* sent = std::get_if<Send>(&action)) {
+    const auto found = calls_.find(sent->call);
+    if (found != calls_.end()) send(found->second, *sent);
+  } else if (const auto* aborted = std::get_if<Abort>(&action)) {
+    if (LiveCall* const call = in_flight(aborted->attempt)) {
+      if (late_.size() == kMostLate) late_.pop_front();
+      late_.push_back({aborted->attempt, call->asked.tenant, call->providers[call->target]});
+      call->attempt = 0;
+    }
+    transport_->abort(aborted->attempt);
+    mail_->add(Figure::in_flight, -1);
+  } else if (const auto* over = std::get_if<Finish>(&action)) {
+    finish(*over);
+  } else if (const auto* record = std::get_if<Record>(&action)) {
+    const auto* attempt = std::get_if<AttemptRecord>(&record->body);
+    if (attempt != nullptr && attempt->number > 1) mail_->add(Figure::retries, 1);
+  }
+}
+
+void ClientWorker::save_cache(const Command& command) {
+  SavedCacheWriter writer(static_cast<std::size_t>(command.number));
+  engine_.for_each_cached([&](const Fingerprint& key, const Blob& blob) {
+    writer.add(key, static_cast<const StringPayload&>(*blob).bytes());
+  });
+  const std::string bytes = writer.finish();
+  Client::Event event;
+  event.kind = Client::Event::Kind::cache_saved;
+  event.call = command.call;
+  event.attempts = writer.count();
+  event.text = bytes;
+  emit(event);
+}
+
+// By the one way in, so that a recording of this run has it: each answer is a call to a provider that is always there, answered
+// at once.
+void ClientWorker::load_cache(const Command& command) {
+  Client::Event event;
+  event.kind = Client::Event::Kind::cache_loaded;
+  event.call = command.call;
+  const char* const problem = read_saved_cache(command.bytes, [&](const Fingerprint& key, std::string_view answer) {
+    if (static_cast<std::int64_t>(answer.size()) > config_.engine.cache.max_bytes) return;
+    Submit call;
+    call.call_type = "saved_cache";
+    call.key = key;
+    call.targets.resize(1);
+    call.targets[0].provider = "saved_cache";
+    call.targets[0].always_answers = true;
+    feed(call);
+    while (const std::optional<Action> action = engine_.poll()) {
+      const auto* sent = std::get_if<Send>(&*action);
+      if (sent == nullptr || calls_.count(sent->call) != 0) {
+        const auto* over = std::get_if<Finish>(&*action);
+        if (over == nullptr || calls_.count(over->call) != 0) perform(*action);
+        continue;
+      }
+      feed(Replied{sent->attempt, {}, nullptr, std::make_shared<StringPayload>(std::string(answer))});
+      ++event.attempts;
+    }
+  });
+  if (problem != nullptr) {
+    event.outcome = Outcome::bad_request;
+    event.error = problem;
+  }
+  emit(event);
+}
+
+void ClientWorker::stop() {
+  std::vector<CallId> open;
+  open.reserve(calls_.size());
+  for (const auto& [number, call] : calls_) open.push_back(number);
+  std::sort(open.begin(), open.end());
+  for (const CallId number : open) feed(Cancel{number});
+  drain();
+  flush();
+  calls_.clear();
+  ended_ = true;
+  while (waking_.load() != 0) {
+  }
+  if (config_.worker_thread) {
+    config_.transport.reset();
+    transport_.reset();
+  }
+  const std::lock_guard hold(mail_->ending);
+  mail_->ended = true;
+  mail_->ended_changed.notify_all();
+}
+
+}  // namespace llmcore::net
