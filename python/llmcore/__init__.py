@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from llmcore.errors import QueueTimeoutError as QueueTimeoutError
     from llmcore.errors import ReplayError as ReplayError
     from llmcore.errors import UnknownModelError as UnknownModelError
+    from llmcore.integrations.fastapi import llm_services_provider as llm_services_provider
     from llmcore.integrations.instrument import instrument as instrument
     from llmcore.ledger.costs import CostTracker as CostTracker
     from llmcore.ledger.costs import LLMUsageRecord as LLMUsageRecord
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from llmcore.ledger.logger import log_rag_query as log_rag_query
     from llmcore.ledger.repo import LLMCall as LLMCall
     from llmcore.ledger.repo import LLMCallRepository as LLMCallRepository
+    from llmcore.ledger.requests import LLMRequestRepo as LLMRequestRepo
     from llmcore.ledger.tracker import UsageTracker as UsageTracker
     from llmcore.prepare import CostEstimate as CostEstimate
     from llmcore.pricing import CostCalculator as CostCalculator
@@ -80,6 +82,11 @@ if TYPE_CHECKING:
     from llmcore.recording import ReplayValidator as ReplayValidator
     from llmcore.replay_transport import ReplayTransport as ReplayTransport
     from llmcore.runtime import Runtime as Runtime
+    from llmcore.service.dto import LLMMessageDTO as LLMMessageDTO
+    from llmcore.service.dto import LLMRequestDTO as LLMRequestDTO
+    from llmcore.service.dto import LLMResponseDTO as LLMResponseDTO
+    from llmcore.service.public import LLMServicesProvider as LLMServicesProvider
+    from llmcore.service.service import LLMService as LLMService
     from llmcore.stream import AsyncLLMStream as AsyncLLMStream
     from llmcore.stream import LLMStream as LLMStream
     from llmcore.structured import StructuredResponse as StructuredResponse
@@ -146,11 +153,17 @@ _HOME = {
     "LLMContextLengthError": "errors",
     "LLMError": "errors",
     "LLMLogger": "ledger.logger",
+    "LLMMessageDTO": "service.dto",
     "LLMProvider": "providers.base",
     "LLMRateLimitError": "errors",
     "LLMRequest": "types",
+    "LLMRequestDTO": "service.dto",
+    "LLMRequestRepo": "ledger.requests",
     "LLMResponse": "types",
+    "LLMResponseDTO": "service.dto",
     "LLMServerError": "errors",
+    "LLMService": "service.service",
+    "LLMServicesProvider": "service.public",
     "LLMStream": "stream",
     "LLMTimeoutError": "errors",
     "LLMUsageRecord": "ledger.costs",
@@ -193,6 +206,7 @@ _HOME = {
     "context": "call_context",
     "create_provider": "providers.registry",
     "instrument": "integrations.instrument",
+    "llm_services_provider": "integrations.fastapi",
     "log_rag_query": "ledger.logger",
     "register_provider": "providers.registry",
 }
@@ -238,11 +252,17 @@ __all__ = [
     "LLMContextLengthError",
     "LLMError",
     "LLMLogger",
+    "LLMMessageDTO",
     "LLMProvider",
     "LLMRateLimitError",
     "LLMRequest",
+    "LLMRequestDTO",
+    "LLMRequestRepo",
     "LLMResponse",
+    "LLMResponseDTO",
     "LLMServerError",
+    "LLMService",
+    "LLMServicesProvider",
     "LLMStream",
     "LLMTimeoutError",
     "LLMUsageRecord",
@@ -285,6 +305,7 @@ __all__ = [
     "context",
     "create_provider",
     "instrument",
+    "llm_services_provider",
     "log_rag_query",
     "register_provider",
 ]

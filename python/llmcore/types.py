@@ -385,6 +385,11 @@ class LLMResponse:
         return self.usage.reasoning_tokens
 
     @property
+    def total_tokens(self) -> int:
+        """The prompt and what was generated."""
+        return self.usage.input_tokens + self.usage.output_tokens
+
+    @property
     def raw_response(self) -> Any:
         """The provider's body as parsed JSON; None if there is none."""
         if not self.body:

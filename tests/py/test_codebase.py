@@ -28,6 +28,7 @@ LAYERS = (
     {"runtime"},
     {"prepare"},
     {"client", "aclient", "stream", "structured", "structured_instructor"},
+    {"service"},
     {"cli", "integrations"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -38,6 +39,7 @@ CONFINED = {
     "alembic": ("ledger/",),
     "pyreqwest": ("transport.py",),
     "openai": ("transport.py", "structured_instructor.py"),
+    "fastapi": ("integrations/", "dashboard/"),
     "instructor": ("structured_instructor.py",),
     "httpx2": ("transport.py",),
     "httpx": (),

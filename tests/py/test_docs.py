@@ -47,6 +47,8 @@ def keeps(promise: str, line: str) -> bool:
 
 @pytest.mark.parametrize(("place", "source"), [pytest.param(*found, id=found[0]) for found in examples()])
 def test_example_runs(place: str, source: str, tmp_path: Path) -> None:
+    for framework in set(re.findall(r"^from (flask|celery|fastapi)\b", source, re.MULTILINE)):
+        pytest.importorskip(framework, reason=f"{framework} is not installed, which this example is for")
     environment = {
         name: value for name, value in os.environ.items() if not re.match("(LLM|OPENAI|ANTHROPIC|LLAMA)", name)
     }

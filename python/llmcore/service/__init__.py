@@ -1,0 +1,1 @@
+"""What a back end injects: an asynchronous service over a client and the ledger, with values of pydantic's."""
