@@ -29,3 +29,24 @@ if(NOT LLMCORE_SANITIZE AND NOT CMAKE_CXX_FLAGS MATCHES "--coverage")  # which b
                      "${PROJECT_SOURCE_DIR}/cmake/size.cmake")
   endif()
 endif()
+
+# The C interface, from C and from another language, and what its library gives away.
+if(TARGET llmcore_c)
+  enable_language(C)
+  add_executable(llmcore_c_test tests/c/client_test.c)
+  set_target_properties(llmcore_c_test PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
+  target_compile_options(llmcore_c_test PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Werror)
+  target_compile_definitions(llmcore_c_test PRIVATE EXPECTED_VERSION="${LLMCORE_VERSION}")
+  target_link_libraries(llmcore_c_test PRIVATE llmcore_c)
+  add_test(NAME c.from_c99 COMMAND llmcore_c_test)
+  if(NOT LLMCORE_SANITIZE AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    add_test(NAME c.exports_its_own_functions_alone
+             COMMAND "${CMAKE_COMMAND}" -D "NM=${CMAKE_NM}" -D "LIBRARY=$<TARGET_FILE:llmcore_c>" -D
+                     "HEADER=${PROJECT_SOURCE_DIR}/cpp/include/llmcore/llmcore.h" -P "${PROJECT_SOURCE_DIR}/cmake/exported.cmake")
+    find_package(Python3 COMPONENTS Interpreter QUIET)
+    if(Python3_FOUND)
+      add_test(NAME c.from_ctypes COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tests/c/ctypes_test.py" "$<TARGET_FILE:llmcore_c>"
+                                          "${PROJECT_SOURCE_DIR}/cpp/include/llmcore/llmcore.h")
+    endif()
+  endif()
+endif()

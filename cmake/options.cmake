@@ -11,6 +11,7 @@ option(LLMCORE_PYTHON "Build the Python extension _core (needs pybind11 3 and Py
 option(LLMCORE_INSTALL "Install the libraries, headers and CMake package" ${PROJECT_IS_TOP_LEVEL})
 set(LLMCORE_NET AUTO CACHE STRING "Build llmcore::net (needs libcurl and nlohmann-json): ON, OFF, or AUTO for where both are found")
 option(LLMCORE_SHARED "Build the C++ libraries shared instead of static" OFF)
+option(LLMCORE_C "Build the C interface, a shared library, wherever llmcore::net is built" ${PROJECT_IS_TOP_LEVEL})
 option(LLMCORE_DEVELOPER_MODE "Build the tests (needs GoogleTest and nlohmann-json)" OFF)
 option(LLMCORE_BENCHMARKS "Build the C++ benchmarks (needs google-benchmark)" OFF)
 option(LLMCORE_WERROR "Treat warnings as errors" OFF)

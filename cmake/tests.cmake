@@ -140,7 +140,7 @@ include(cmake/examples.cmake)
 file(GLOB_RECURSE llmcore_unlisted RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS cpp/include/*.hpp cpp/src/*.cpp tests/cpp/*.cpp
      tests/fuzz/*.cpp)
 list(FILTER llmcore_unlisted EXCLUDE REGEX "^tests/cpp/consumers/")
-foreach(target IN ITEMS llmcore_core llmcore_io llmcore_net llmcore_simulation llmcore_simulate llmcore_tests llmcore_memory_tests
+foreach(target IN ITEMS llmcore_core llmcore_io llmcore_net llmcore_c llmcore_simulation llmcore_simulate llmcore_tests llmcore_memory_tests
                llmcore_examples llmcore_impure ${llmcore_fuzz_targets})
   foreach(property IN ITEMS SOURCES HEADER_SET)
     get_target_property(llmcore_listed ${target} ${property})

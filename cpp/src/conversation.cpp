@@ -91,6 +91,14 @@ std::vector<ConversationMemory::Message> ConversationMemory::kept() const {
   return all;
 }
 
+const ConversationMemory::Message* ConversationMemory::message(std::size_t number) const noexcept {
+  for (const Unit& unit : units_) {
+    if (number < unit.messages.size()) return &unit.messages[number];
+    number -= unit.messages.size();
+  }
+  return nullptr;
+}
+
 std::vector<std::string> ConversationMemory::pending() const {
   return units_.empty() ? std::vector<std::string>{} : units_.back().waiting;
 }

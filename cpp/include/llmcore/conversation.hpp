@@ -69,6 +69,8 @@ class ConversationMemory {
   [[nodiscard]] std::vector<Message> turn(std::string content) const;
   /// Everything that is kept but the system prompt, with what waits: what restore() takes back.
   [[nodiscard]] std::vector<Message> kept() const;
+  /// The message of that number among those, from 0, or nullptr; valid until the conversation is changed.
+  [[nodiscard]] const Message* message(std::size_t number) const noexcept;
   /// Ids of the tool calls that have no result yet, in their order.
   [[nodiscard]] std::vector<std::string> pending() const;
 
