@@ -22,7 +22,18 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "py"))
 from support.server import ServerProcess  # noqa: E402 - the tests' server, on the path only now
 
-PEERS = {"liter-llm": "liter-llm>=2", "litellm": "litellm>=1.50"}
+PEERS = {
+    "liter-llm": "liter-llm>=2",
+    "any-llm": "any-llm-sdk[openai]>=1.40",
+    "langchain-openai": "langchain-openai>=1",
+    "litellm": "litellm>=1.50",
+    "instructor": "instructor>=1.17",
+}
+#: A second's work for these is less.
+SLOW = ("openai", "any-llm", "langchain-openai", "litellm", "instructor")
+STRUCTURED = ("llmcore", "langchain-openai", "instructor")
+#: What the server answers everything with: a value of contenders.review(), a body of about 1 KB.
+ANSWER = {"mood": "good", "stars": 4, "topics": ["rooms", "food", "harbour"], "summary": "x" * 500}
 OWN = ("raw-socket", "pyreqwest", "llmcore", "openai")
 
 
@@ -54,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the calls and one round")
     parser.add_argument("--json", type=Path, help="write the medians here too")
-    parser.add_argument("--peers", default="liter-llm", help="comma-separated: liter-llm, litellm; empty for none")
+    parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated, of these; empty for none")
     options = parser.parse_args()
     names = [name for name in options.peers.split(",") if name]
     peers, absent = peers_python(PEERS[name] for name in names) if names else (sys.executable, set[str]())
@@ -66,7 +77,11 @@ def main() -> None:
     plan: list[tuple[str, str, str, int, bool]] = []
     for name in (*OWN, *names):
         python = peers if name in PEERS else sys.executable
-        slow = name in ("openai", "litellm")
+        slow = name in SLOW
+        if name in STRUCTURED:
+            plan.append((name, python, "structured", (1_000 if slow else 10_000) // scale, False))
+        if name == "instructor":
+            continue  # it has no call of its own
         plan.append((name, python, "sequential", (2_000 if slow else 10_000) // scale, False))
         if name not in ("raw-socket", "pyreqwest"):
             plan.append((name, python, "concurrent", (2_000 if slow else 20_000) // scale, False))
@@ -75,7 +90,7 @@ def main() -> None:
     plan.append(("llmcore-hit", sys.executable, "sequential", 50_000 // scale, False))
 
     results: dict[tuple[str, str, bool], list[dict[str, float]]] = {}
-    with ServerProcess("chat") as server:
+    with ServerProcess("chat", text=json.dumps(ANSWER)) as server:
         for _ in range(rounds):
             for name, python, mode, count, threads in plan:
                 found = measure(python, name, mode, count, server.base_url, threads)
@@ -93,13 +108,16 @@ def report(found: dict[tuple[str, str, bool], dict[str, float]], peers: list[str
     """The table, and how we stand."""
     ours = found["llmcore", "sequential", False]["cpu_us"]
     rate = found["llmcore", "concurrent", False]["per_second"]
-    for title, wanted in (("one after the other", "sequential"), ("64 at once", "concurrent")):
+    whole = found["llmcore", "structured", False]["cpu_us"]
+    least = {"sequential": ours, "structured": whole}
+    titles = (("one after the other", "sequential"), ("64 at once", "concurrent"), ("a value of a type", "structured"))
+    for title, wanted in titles:
         print(f"{title:<22}{'CPU us/call':>12}{'calls/s':>10}{'x llmcore':>11}{'RSS MB':>8}")
         for (name, mode, threads), one in found.items():
             if mode == wanted:
                 label = name + (" (threads)" if threads else "")
                 cpu, per_second = one["cpu_us"], one["per_second"]
-                ratio = cpu / ours if wanted == "sequential" else per_second / rate
+                ratio = cpu / least[wanted] if wanted in least else per_second / rate
                 print(f"{label:<22}{cpu:>12.1f}{per_second:>10.0f}{ratio:>11.2f}{one['rss_mb']:>8.0f}")
         print()
     print(f"{'import':<22}{'ms':>12}{'RSS MB':>10}")
@@ -109,7 +127,9 @@ def report(found: dict[tuple[str, str, bool], dict[str, float]], peers: list[str
     best = max(found["llmcore", "concurrent", threads]["per_second"] for threads in (False, True))
     print(f"\n64 at once, llmcore / openai SDK: {best / found['openai', 'concurrent', False]['per_second']:.1f}")
     for name in peers:
-        print(f"CPU per call, llmcore / {name}: {ours / found[name, 'sequential', False]['cpu_us']:.2f}")
+        for kind, cpu, mode in (("call", ours, "sequential"), ("structured call", whole, "structured")):
+            if (name, mode, False) in found:
+                print(f"CPU per {kind}, llmcore / {name}: {cpu / found[name, mode, False]['cpu_us']:.2f}")
     print(f"cache hit, all included: {found['llmcore-hit', 'sequential', False]['cpu_us']:.1f} us")
 
 

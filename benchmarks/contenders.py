@@ -2,7 +2,7 @@
 
 Run by call_overhead.py, each in a process of its own::
 
-    python contenders.py NAME sequential|concurrent|import COUNT BASE_URL
+    python contenders.py NAME sequential|concurrent|structured|import COUNT BASE_URL
 
 Prints one JSON object: CPU microseconds of this process per call (every thread, system time included), calls per
 second, and
@@ -34,6 +34,21 @@ Sync = Callable[[int], object]
 Async = Callable[[int], Awaitable[object]]
 
 
+def review() -> type:
+    """What a structured answer is a value of: the server answers with one."""
+    from typing import Literal
+
+    from pydantic import BaseModel, Field
+
+    class Review(BaseModel):
+        mood: Literal["good", "mixed", "bad"]
+        stars: int = Field(ge=1, le=5)
+        topics: list[str]
+        summary: str = Field(description="in a sentence or two")
+
+    return Review
+
+
 class Contender:
     """A library: how to import it, and its call as a function, as a coroutine function, or both."""
 
@@ -43,6 +58,10 @@ class Contender:
         return None
 
     def asynchronous(self, base_url: str) -> Async | None:
+        return None
+
+    def structured(self, base_url: str) -> Sync | None:
+        """The same call, whose answer has to be a value of :func:`review`'s type."""
         return None
 
     def settle(self) -> None:
@@ -128,6 +147,12 @@ class LLMCore(Contender):
         client = AsyncLLMClient("openai", MODEL, runtime=self._runtime(base_url))
         return lambda _: client.complete(MESSAGES, cache=self.cache, call_type="chat", user_id="u1")
 
+    def structured(self, base_url: str) -> Sync:
+        from llmcore import LLMClient
+
+        client, model = LLMClient("openai", MODEL, runtime=self._runtime(base_url)), review()
+        return lambda _: client.complete_structured(MESSAGES, model, call_type="chat", user_id="u1").value
+
     def settle(self) -> None:
         self._tracker.flush()
 
@@ -190,6 +215,66 @@ class LiteLLM(Contender):
         )
 
 
+class LangChain(Contender):
+    """langchain-openai, on the openai SDK."""
+
+    imports = "langchain_openai"
+
+    def _model(self, base_url: str) -> Any:
+        from langchain_openai import ChatOpenAI  # type: ignore[import-not-found]
+
+        return ChatOpenAI(model=MODEL, api_key=KEY, base_url=base_url, max_retries=0)
+
+    def sync(self, base_url: str) -> Sync:
+        model = self._model(base_url)
+        return lambda _: model.invoke(MESSAGES)
+
+    def asynchronous(self, base_url: str) -> Async:
+        model = self._model(base_url)
+        return lambda _: model.ainvoke(MESSAGES)
+
+    def structured(self, base_url: str) -> Sync:
+        model = self._model(base_url).with_structured_output(review(), method="json_schema")
+        return lambda _: model.invoke(MESSAGES)
+
+
+class AnyLLM(Contender):
+    """any-llm, on the openai SDK, with one client for all calls."""
+
+    imports = "any_llm"
+
+    def _model(self, base_url: str) -> Any:
+        from any_llm import AnyLLM as Client  # type: ignore[import-not-found]
+
+        return Client.create("openai", api_key=KEY, api_base=base_url)
+
+    def sync(self, base_url: str) -> Sync:
+        model = self._model(base_url)
+        return lambda _: model.completion(model=MODEL, messages=MESSAGES)
+
+    def asynchronous(self, base_url: str) -> Async:
+        model = self._model(base_url)
+        return lambda _: model.acompletion(model=MODEL, messages=MESSAGES)
+
+
+class Instructor(Contender):
+    """instructor on the openai SDK, by the provider's own JSON schema."""
+
+    imports = "instructor"
+
+    def structured(self, base_url: str) -> Sync:
+        import instructor
+        from openai import OpenAI
+
+        made = instructor.from_openai(
+            OpenAI(api_key=KEY, base_url=base_url, max_retries=0), mode=instructor.Mode.JSON_SCHEMA
+        )
+        model = review()
+        return lambda _: made.chat.completions.create(
+            model=MODEL, messages=MESSAGES, response_model=model, max_retries=2
+        )
+
+
 CONTENDERS: dict[str, type[Contender]] = {
     "raw-socket": RawSocket,
     "pyreqwest": Pyreqwest,
@@ -198,6 +283,9 @@ CONTENDERS: dict[str, type[Contender]] = {
     "openai": OpenAISDK,
     "liter-llm": LiterLLM,
     "litellm": LiteLLM,
+    "langchain-openai": LangChain,
+    "any-llm": AnyLLM,
+    "instructor": Instructor,
 }
 
 
@@ -218,6 +306,19 @@ def _measured(run: Callable[[int], object], count: int, contender: Contender) ->
     wall = time.perf_counter() - wall
     contender.close()
     return {"cpu_us": (_cpu() - cpu) / count * 1e6, "per_second": count / wall, "rss_mb": _rss_mb()}
+
+
+def structured(contender: Contender, count: int, base_url: str) -> dict[str, float]:
+    """One after the other, each answer a value of a type."""
+    call = contender.structured(base_url)
+    assert call is not None
+    assert getattr(call(0), "stars", None) == 4  # it is what it should be
+
+    def run(n: int) -> None:
+        for i in range(n):
+            call(i)
+
+    return _measured(run, count, contender)
 
 
 def sequential(contender: Contender, count: int, base_url: str) -> dict[str, float]:
@@ -303,7 +404,8 @@ def main() -> None:
     if mode == "import":
         result = importing(contender)
     else:
-        result = {"sequential": sequential, "concurrent": concurrent}[mode](contender, int(count), base_url)
+        measures = {"sequential": sequential, "concurrent": concurrent, "structured": structured}
+        result = measures[mode](contender, int(count), base_url)
     print(json.dumps(result))
 
 

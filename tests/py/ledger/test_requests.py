@@ -2,6 +2,7 @@
 
 import uuid
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from llmcore.types import CallContext, CallRecord, Texts
 MESSAGES = [{"role": "user", "content": "Grüß Gott 🗼"}]
 
 
-def made(number: int, **context: str) -> CallRecord:
+def made(number: int, **context: Any) -> CallRecord:
     wall = now()[1] + number * 1_000_000
     record = call(id=uuid7(wall), context=CallContext(**context))
     record.created_at = wall

@@ -577,7 +577,7 @@ class ScriptedServer:
 class ServerProcess:
     """The same server in a process of its own: its work is not on our cores' bill and survives our forks."""
 
-    def __init__(self, mode: Literal["chat", "echo", "enforce", "stream"] = "chat", **options: float) -> None:
+    def __init__(self, mode: Literal["chat", "echo", "enforce", "stream"] = "chat", **options: float | str) -> None:
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         self._process = subprocess.Popen(
             [sys.executable, __file__, mode, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -619,10 +619,11 @@ def main() -> None:
     parser.add_argument(
         "--text-bytes", type=float, default=600.0, help="length of the answer's text (600: a body of about 1 KB)"
     )
+    parser.add_argument("--text", help="the answer's text itself")
     parser.add_argument("--chunks", type=float, default=1000.0, help="of a streamed answer")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     options = parser.parse_args()
-    answer = Answer.chat("x" * int(options.text_bytes), delay=options.delay)
+    answer = Answer.chat(options.text or "x" * int(options.text_bytes), delay=options.delay)
     streamed = streamed_chat(int(options.chunks))
     handlers: dict[str, Handler] = {
         "stream": lambda request: streamed,
