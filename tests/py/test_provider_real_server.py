@@ -5,9 +5,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel, Field
 
 from llmcore import LLMClient, LLMContextLengthError, Settings
 from llmcore._core import Outcome
@@ -129,3 +130,28 @@ def test_who_has_no_vectors_refuses_typed(url: str, tmp_path: Path) -> None:
     llama = LocalLlamaProvider(url)
     said = llama.decode(*exchange(llama.encode_embeddings(EmbeddingRequest("tiny", ["x"]))))
     assert isinstance(said, Failure | EmbeddingReply)
+
+
+class Guess(BaseModel):
+    mood: Literal["good", "bad"]
+    stars: int = Field(ge=1, le=5)
+    topics: list[Literal["room", "food"]] = Field(max_length=3)
+    pair: tuple[int, bool] | None
+
+
+@pytest.mark.parametrize("provider", ["llama", "openai"])
+def test_the_grammar_of_a_real_server_gives_values_of_a_type(url: str, provider: str) -> None:
+    """The model is random: that it fits the type is the server's work, by the schema that it was sent. There is no free
+    text in it, as that would be random bytes, and this server refuses its own answer then.
+    """
+    settings = Settings(
+        provider=provider,
+        ledger={"url": "none"},
+        providers={provider: {"api_key": "key-0123", "base_url": f"{url}/v1"}},
+    )
+    with LLMClient(model="tiny", settings=settings) as client:
+        for seed in range(5):
+            found = client.complete_structured(
+                [{"role": "user", "content": "Guess."}], Guess, max_retries=0, max_tokens=200, seed=seed
+            )
+            assert type(found.value) is Guess

@@ -165,6 +165,22 @@ def test_a_trace_is_a_tree(run: Run, record: Callable[..., list[CallRecord]]) ->
     assert [row["depth"] for row in table] == ["0", "1", "2", "1"]
 
 
+def test_a_call_of_no_trace_is_shown_with_what_was_made_inside_it(
+    run: Run, record: Callable[..., list[CallRecord]]
+) -> None:
+    first, again = uuid7(), uuid7()
+    record(
+        call(id=first, context=CallContext(), call_type="extraction", cost=3_000_000),
+        call(id=again, context=CallContext(parent_call_id=first), call_type="extraction", cost=4_000_000),
+        call(context=CallContext(), call_type="extraction"),
+    )
+    heading, _, *lines = run("trace", first, "--database", "calls.db").out.splitlines()
+    assert heading.startswith(f"trace {first}: 2 calls, $0.0070")
+    assert [line.split()[0] for line in lines] == ["extraction", "extraction"]
+    assert [len(line) - len(line.lstrip()) for line in lines] == [0, 2]
+    assert len(run("trace", again, "--database", "calls.db").out.splitlines()) == 3
+
+
 def test_calls_that_are_inside_each_other_are_printed_once(run: Run, record: Callable[..., list[CallRecord]]) -> None:
     one, other, own = uuid7(), uuid7(), uuid7()
     record(
