@@ -21,7 +21,7 @@ from llmcore.json_schema import form_of
 from llmcore.ledger.repo import LLMCallRepository
 from llmcore.ledger.tracker import UsageTracker
 from llmcore.runtime import Runtime
-from llmcore.structured import StructuredResponse, mode_for
+from llmcore.structured import Asking, StructuredResponse, mode_for
 from llmcore.types import Money
 from support.scripted import ListSink, settings_of
 from support.server import Answer, ScriptedServer
@@ -201,6 +201,20 @@ def test_the_deadline_is_of_all_calls_together() -> None:
         with pytest.raises(LLMValidationError, match="its deadline of 10 s is over") as caught:
             LLMClient(model="m1", runtime=runtime).complete_structured(HELLO, Review, deadline=10.0)
         assert len(caught.value.calls) == 2
+
+
+def test_a_re_ask_has_the_time_that_is_left() -> None:
+    clock = ManualClock()
+    runtime = Runtime(settings_of(provider="offline"), tracker=ListSink(), clock=clock)
+    client = LLMClient(runtime=runtime)
+    asking: Asking[Review] = Asking(client, HELLO, Review, deadline=10.0)
+    assert asking.call(HELLO, {})["deadline"] == 10.0
+    asking.calls.append(client.complete(HELLO))
+    clock.set(6 * 10**9)
+    assert asking.call(HELLO, {})["deadline"] == 4.0
+    assert asking.why_not_again(HELLO) is None
+    clock.set(10 * 10**9)
+    assert asking.why_not_again(HELLO) == "and its deadline of 10 s is over"
 
 
 @pytest.mark.parametrize(
