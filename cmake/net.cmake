@@ -30,6 +30,7 @@ set(LLMCORE_NET_SOURCES
     client_config.cpp
     client_events.cpp
     client_exchange.cpp
+    client_ledger.cpp
     client_mail.cpp
     client_offline.cpp
     client_request.cpp

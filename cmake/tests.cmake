@@ -31,6 +31,7 @@ set(LLMCORE_TEST_SOURCES
     latency_sketch_test.cpp
     laws_test.cpp
     ledger_batch_test.cpp
+    ledger_entry_writing_test.cpp
     ledger_sums_test.cpp
     money_test.cpp
     msgpack_test.cpp

@@ -62,10 +62,10 @@ LedgerAttempt read_attempt(MsgpackReader& reader) {
     fields.need();
     return reader.integer();
   };
-  number();  // what the engine calls it
-  number();
+  attempt.call = static_cast<std::uint64_t>(number());
+  attempt.attempt = static_cast<std::uint64_t>(number());
   attempt.number = number();
-  number();
+  attempt.target = number();
   fields.need();
   attempt.provider = reader.text();
   fields.need();

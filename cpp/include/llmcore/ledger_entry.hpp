@@ -30,7 +30,10 @@ inline constexpr std::array<std::string_view, 13> kContextFields{
 enum ContextField : std::size_t { kUserId = 0, kCompanyId = 4, kTrackableType = 11, kTrackableId = 12 };
 
 struct LedgerAttempt {
+  std::uint64_t call = 0;  ///< what the engine calls them
+  std::uint64_t attempt = 0;
   std::int64_t number = 0;
+  std::int64_t target = 0;
   std::string_view provider;
   std::string_view model;
   Outcome outcome = Outcome::ok;
@@ -88,6 +91,8 @@ struct LedgerEntry {
   std::optional<std::string_view> metadata;  ///< JSON
   std::optional<LedgerPayload> payload;
 
+  /// Appends the bytes that read() reads: for drivers in C++. What is not said is left out; texts must be UTF-8.
+  void append_to(std::string& bytes) const;
   /// Reads an entry; what was in it before is forgotten, its memory used again. False: the bytes are none.
   [[nodiscard]] bool read(std::string_view bytes);
 };

@@ -33,6 +33,8 @@ void ClientWorker::send(LiveCall& call, const Send& send) {
   call.decoder.reset();
   mail_->add(Figure::in_flight, 1);
   call.chat.model = call.chain[send.target].model;
+  call.reserved = send.worst_case;
+  if (!provider.local() && !std::exchange(call.begun, true)) ledger_.begin(call, send);
   if (provider.local()) {
     std::string params = std::exchange(call.chat.params, offline_params(call.asked));
     Decoded answer = provider.answer(call.chat, call.asked.call_type);
@@ -276,6 +278,8 @@ void ClientWorker::finish(const Finish& finish) {
     event.tool_calls = calls;
     if (finish.source == Source::cache || finish.source == Source::joined) mail_->add(Figure::cached, 1);
     if (finish.fallback) mail_->add(Figure::fallbacks, 1);
+    ledger_.record(call, finish, &reply, {});
+    mail_->set(Figure::unwritten, ledger_.unwritten());
     emit(event);
     return;
   }
@@ -284,6 +288,8 @@ void ClientWorker::finish(const Finish& finish) {
     event.outcome = Outcome::server_error;  // what was stored cannot be decoded any more
   const std::string why = explained(finish, call.failure ? &*call.failure : nullptr);
   event.error = why;
+  ledger_.record(call, finish, nullptr, why);
+  mail_->set(Figure::unwritten, ledger_.unwritten());
   if (call.failure && call.failure->partial) event.text = call.failure->partial->content;
   emit(event);
 }

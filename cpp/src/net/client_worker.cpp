@@ -6,6 +6,7 @@
 #include "client_offline.hpp"
 #include "llmcore/io/clock.hpp"
 #include "llmcore/io/replay.hpp"
+#include "llmcore/io/uuid7.hpp"
 #include "llmcore/saved_cache.hpp"
 #include "no_transport.hpp"
 
@@ -20,7 +21,11 @@ constexpr std::string_view kOffline = "offline";
 }  // namespace
 
 ClientWorker::ClientWorker(Client::Config config, std::shared_ptr<Mail> mail)
-    : config_(std::move(config)), mail_(std::move(mail)), engine_(config_.engine), transport_(config_.transport) {
+    : config_(std::move(config)),
+      mail_(std::move(mail)),
+      engine_(config_.engine),
+      transport_(config_.transport),
+      ledger_(config_.ledger, config_.ledger_texts) {
   for (const auto& one : config_.providers) providers_.emplace(one->name(), one);
   if (providers_.find(kOffline) == providers_.end()) providers_.emplace(kOffline, std::make_shared<TemplateProvider>());
   if (!transport_) transport_ = std::make_shared<NoTransport>();
@@ -101,7 +106,8 @@ void ClientWorker::submit(Command& command) {
   call.asked = std::move(*command.request);
   call.chain = chain_of(call.asked);
   call.chat = chat_of(call.asked, config_.max_tokens);
-  call.submitted = now().mono;
+  call.created_at = now().wall;
+  if (!config_.ledger.empty()) call.uuid = io::uuid7(call.created_at);
   for (Client::Place& place : call.chain) {
     const Provider* const found = provider(place.provider);
     if (found == nullptr) {
@@ -232,7 +238,10 @@ void ClientWorker::perform(const Action& action) {
     finish(*over);
   } else if (const auto* record = std::get_if<Record>(&action)) {
     const auto* attempt = std::get_if<AttemptRecord>(&record->body);
-    if (attempt != nullptr && attempt->number > 1) mail_->add(Figure::retries, 1);
+    if (attempt == nullptr) return;
+    if (attempt->number > 1) mail_->add(Figure::retries, 1);
+    const auto found = calls_.find(attempt->call);
+    if (found != calls_.end() && !config_.ledger.empty()) found->second.attempts.push_back(*attempt);
   }
 }
 
@@ -292,6 +301,8 @@ void ClientWorker::stop() {
   drain();
   flush();
   calls_.clear();
+  ledger_.close();
+  mail_->set(Figure::unwritten, ledger_.unwritten());
   ended_ = true;
   while (waking_.load() != 0) {
   }

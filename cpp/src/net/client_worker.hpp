@@ -13,6 +13,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "client_ledger.hpp"
 #include "client_mail.hpp"
 #include "llmcore/engine.hpp"
 #include "llmcore/net/client.hpp"
@@ -34,7 +35,11 @@ struct LiveCall {
   std::vector<const Provider*> providers;
   std::optional<HttpRequest> first;  // the first target's, until it is sent
   bool keep = false;                 // its answer may go into the cache
-  Instant submitted = 0;
+  std::string uuid;                  // the ledger's id
+  WallTime created_at = 0;
+  std::optional<NanoUsd> reserved;
+  bool begun = false;  // the ledger knows that it was sent
+  std::vector<AttemptRecord> attempts;
 
   // The open attempt.
   AttemptId attempt = 0;
@@ -116,6 +121,7 @@ class ClientWorker final : public TransferSink {
   std::shared_ptr<Mail> mail_;
   Engine engine_;
   std::shared_ptr<Transport> transport_;
+  ClientLedger ledger_;
   std::map<std::string, std::shared_ptr<Provider>, std::less<>> providers_;
   std::unordered_map<CallId, LiveCall> calls_;    // by the engine's number
   std::unordered_map<CallId, CallId> number_of_;  // by the game's id
