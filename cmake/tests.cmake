@@ -35,6 +35,7 @@ set(LLMCORE_TEST_SOURCES
     ledger_sums_test.cpp
     money_test.cpp
     msgpack_test.cpp
+    net/client_ledger_test.cpp
     net/client_scenario_test.cpp
     net/client_test.cpp
     net/client_thread_test.cpp

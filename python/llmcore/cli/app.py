@@ -260,3 +260,23 @@ def cleanup(
     from llmcore.cli.database import run_cleanup
 
     run_cleanup(database, days, json=json, csv=csv)
+
+
+_ledger = typer.Typer(no_args_is_help=True, help="What is written into the ledger from elsewhere.")
+app.add_typer(_ledger, name="ledger")
+
+
+@_ledger.command("import")
+def import_(
+    spool: Annotated[Path, typer.Argument(metavar="SPOOL", help="Directory that a C++ client wrote its calls into.")],
+    database: _Database = None,
+    json: _Json = False,
+    csv: _Csv = False,
+) -> None:
+    """Bring the calls of a game, or of another program without Python, into the ledger. May be repeated.
+
+    Exit codes: 0 all are in, 1 some could not be imported, 2 there is no spool or no database.
+    """
+    from llmcore.cli.ledger import run_import
+
+    raise typer.Exit(run_import(spool, database, json=json, csv=csv))

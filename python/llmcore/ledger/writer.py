@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from llmcore.ledger.inserts import Inserts
 
-__all__ = ["TrackerStats", "Writer"]
+__all__ = ["TrackerStats", "Writer", "next_entries"]
 
 _log = logging.getLogger("llmcore.ledger")
 
@@ -318,7 +318,7 @@ class Writer:
         """The next entries of our own spool, and the number up to which it is read with them."""
         if self._reader is None:
             self._reader = self.spool.reader(self._position)
-        batch, through, damaged = _entries(self._reader, self._position)
+        batch, through, damaged = next_entries(self._reader, self._position)
         self._reject(damaged, "damaged in the spool")
         return batch, through
 
@@ -390,7 +390,7 @@ class Writer:
         reader = spool.reader(0)
         position = adopted = damaged = 0
         while True:
-            batch, through, unreadable = _entries(reader, position)
+            batch, through, unreadable = next_entries(reader, position)
             damaged += unreadable
             if through == position:
                 break
@@ -476,7 +476,7 @@ class Writer:
         return inherited
 
 
-def _entries(reader: JournalReader, position: int) -> tuple[LedgerBatch, int, int]:
+def next_entries(reader: JournalReader, position: int) -> tuple[LedgerBatch, int, int]:
     """The next entries of a journal, up to a batch of them; the number up to which it is read with them; and how many
     of them are no entries.
     """
