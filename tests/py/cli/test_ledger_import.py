@@ -1,4 +1,4 @@
-"""``llmcore ledger import``: what a game wrote down becomes rows. tests/data/game_spool was written by the C++ client."""
+"""``llmcore ledger import``: what a game wrote down becomes rows. The C++ client wrote tests/data/game_spool."""
 
 import json
 import shutil
@@ -34,8 +34,8 @@ def test_the_calls_of_a_game_become_rows_once(run: Run, spool: Path) -> None:
         ran = run("ledger", "import", spool, "--database", "calls.db")
         assert (ran.code, ran.err) == (0, "")
         found = rows(
-            "SELECT status, provider, model, player_name, game_id, input_tokens, output_tokens, cost_nano_usd, attempts "
-            "FROM llm_calls ORDER BY created_at, id"
+            "SELECT status, provider, model, player_name, game_id, input_tokens, output_tokens, cost_nano_usd, "
+            "attempts FROM llm_calls ORDER BY created_at, id"
         )
         assert [row[0] for row in found] == ["success", "cached", "fallback", "fallback", "cancelled", "lost"]
         assert found[0] == ("success", "p1", "m1", "ann", "village", 10, 20, 230_000, 1)
