@@ -271,7 +271,9 @@ def test_a_cell_of_csv_is_no_formula() -> None:
     assert as_csv([{"a": "=cmd()", "b": -1}], ("a", "b")) == "a,b\n'=cmd(),-1"
 
 
-@pytest.mark.parametrize("command", ["report", "calls", "trace", "db upgrade", "db check", "db cleanup", "ledger import"])
+@pytest.mark.parametrize(
+    "command", ["report", "calls", "trace", "db upgrade", "db check", "db cleanup", "ledger import"]
+)
 def test_the_manual_names_every_option_and_no_other(run: Run, command: str) -> None:
     manual = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     said = run(*command.split(), "--help").out
