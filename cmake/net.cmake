@@ -23,9 +23,15 @@ find_package(Threads REQUIRED)
 
 set(LLMCORE_NET_HEADERS
     client.hpp
+    hosts.hpp
     provider.hpp
+    providers.hpp
     transport.hpp)
 set(LLMCORE_NET_SOURCES
+    answer_headers.cpp
+    chat.cpp
+    chat_request.cpp
+    chat_stream.cpp
     client.cpp
     client_config.cpp
     client_events.cpp
@@ -35,7 +41,21 @@ set(LLMCORE_NET_SOURCES
     client_offline.cpp
     client_request.cpp
     client_worker.cpp
-    provider.cpp)
+    failures.cpp
+    hosts.cpp
+    http_provider.cpp
+    json.cpp
+    media.cpp
+    messages.cpp
+    messages_request.cpp
+    messages_stream.cpp
+    offline_provider.cpp
+    phrases.cpp
+    provider.cpp
+    providers.cpp
+    sse.cpp
+    stream.cpp
+    usage.cpp)
 list(TRANSFORM LLMCORE_NET_HEADERS PREPEND cpp/include/llmcore/net/)
 list(TRANSFORM LLMCORE_NET_SOURCES PREPEND cpp/src/net/)
 

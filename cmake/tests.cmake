@@ -39,6 +39,8 @@ set(LLMCORE_TEST_SOURCES
     net/client_scenario_test.cpp
     net/client_test.cpp
     net/client_thread_test.cpp
+    net/json_test.cpp
+    net/provider_golden_test.cpp
     offline_test.cpp
     outcome_test.cpp
     rate_limiter_test.cpp
@@ -82,7 +84,7 @@ add_test(NAME llmcore_memory_tests COMMAND llmcore_memory_tests --gtest_brief=1)
 
 set_source_files_properties(tests/cpp/scenario_test.cpp tests/cpp/io/replay_test.cpp tests/cpp/net/client_scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
-set_source_files_properties(tests/cpp/conversation_test.cpp PROPERTIES COMPILE_DEFINITIONS
+set_source_files_properties(tests/cpp/conversation_test.cpp tests/cpp/net/provider_golden_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                         "LLMCORE_TEST_DATA=\"${PROJECT_SOURCE_DIR}/tests/data\"")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
 
