@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from llmcore.errors import UnknownModelError as UnknownModelError
     from llmcore.integrations.fastapi import llm_services_provider as llm_services_provider
     from llmcore.integrations.instrument import instrument as instrument
+    from llmcore.kinds import EmbeddingResponse as EmbeddingResponse
+    from llmcore.kinds import ImageResponse as ImageResponse
     from llmcore.ledger.costs import CostTracker as CostTracker
     from llmcore.ledger.costs import LLMUsageRecord as LLMUsageRecord
     from llmcore.ledger.logger import LLMLogger as LLMLogger
@@ -130,6 +132,7 @@ _HOME = {
     "CostTracker": "ledger.costs",
     "EmbeddingReply": "types",
     "EmbeddingRequest": "types",
+    "EmbeddingResponse": "kinds",
     "Engine": "_core",
     "ErrorRecovery": "_core",
     "Failure": "types",
@@ -137,6 +140,7 @@ _HOME = {
     "Image": "types",
     "ImageReply": "types",
     "ImageRequest": "types",
+    "ImageResponse": "kinds",
     "JournalError": "_core",
     "JournalReader": "_core",
     "JournalWriter": "_core",
@@ -229,6 +233,7 @@ __all__ = [
     "CostTracker",
     "EmbeddingReply",
     "EmbeddingRequest",
+    "EmbeddingResponse",
     "Engine",
     "ErrorRecovery",
     "Failure",
@@ -236,6 +241,7 @@ __all__ = [
     "Image",
     "ImageReply",
     "ImageRequest",
+    "ImageResponse",
     "JournalError",
     "JournalReader",
     "JournalWriter",

@@ -10,10 +10,11 @@ from llmcore.transport import TransportError
 from llmcore.types import LLMResponse, Message, Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from decimal import Decimal
 
     from llmcore.conversation import Content, ConversationMemory
+    from llmcore.kinds import EmbeddingResponse, ImageResponse
     from llmcore.runtime import Runtime
     from llmcore.structured import Mode, StructuredResponse
     from llmcore.types import Money
@@ -121,6 +122,54 @@ class AsyncLLMClient(View):
             max_retry_cost=max_retry_cost,
             **options,
         )
+
+    async def generate_image(
+        self,
+        prompt: str,
+        size: str | None = "1024x1024",
+        quality: str | None = None,
+        style: str | None = None,
+        n: int = 1,
+        *,
+        model: str | None = None,
+        priority: Priority = Priority.MEDIUM,
+        deadline: float | None = None,
+        cache: bool | None = None,
+        call_type: str | None = "image_generation",
+        **context_and_provider_params: Any,
+    ) -> "ImageResponse":
+        """Draws pictures: as :meth:`llmcore.client.LLMClient.generate_image`."""
+        from llmcore.images import ImageResponse, image_call
+
+        options = (model, priority, deadline, cache, call_type, context_and_provider_params)
+        answer = await run(self.runtime, image_call(self, prompt, size, quality, style, n, *options))
+        assert isinstance(answer, ImageResponse)
+        return answer
+
+    async def embed(
+        self,
+        inputs: "str | Sequence[str]",
+        *,
+        dimensions: int | None = None,
+        model: str | None = None,
+        priority: Priority = Priority.MEDIUM,
+        deadline: float | None = None,
+        cache: bool | None = None,
+        call_type: str | None = "embedding",
+        **context_and_provider_params: Any,
+    ) -> "EmbeddingResponse":
+        """Vectors of texts: as :meth:`llmcore.client.LLMClient.embed`."""
+        from llmcore.embeddings import embedding_calls
+
+        options = (model, priority, deadline, cache, call_type, context_and_provider_params)
+        calls = embedding_calls(self, inputs, dimensions, *options)
+        try:
+            flow = next(calls)
+            while True:
+                flow = calls.send(await run(self.runtime, flow))
+        except StopIteration as end:
+            answer: EmbeddingResponse = end.value
+            return answer
 
     async def chat(self, memory: "ConversationMemory", content: "Content | None" = None, **options: Any) -> LLMResponse:
         """Says something in a conversation: as :meth:`llmcore.client.LLMClient.chat`."""

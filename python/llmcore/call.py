@@ -10,7 +10,7 @@ import msgspec
 from llmcore._core import Abort, AttemptRecord, Finish, Send
 from llmcore.errors import LLMError
 from llmcore.estimate import TokenEstimate
-from llmcore.types import CallContext, CallRecord, Chunk, Failure, HttpRequest, LLMRequest, Reply
+from llmcore.types import CallContext, CallRecord, Chunk, Failure, HttpRequest, Reply, Request
 
 if TYPE_CHECKING:
     from llmcore.providers.base import LLMProvider
@@ -36,7 +36,7 @@ class Call(msgspec.Struct):
     context: CallContext
     #: the failover chain; one request per provider, since each may ask for another model
     providers: "list[LLMProvider]"
-    requests: list[LLMRequest]
+    requests: list[Request]
     #: the first provider's encoded request
     first: HttpRequest | None
     keep: bool

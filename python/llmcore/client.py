@@ -10,10 +10,11 @@ from llmcore.transport import TransportError
 from llmcore.types import LLMResponse, Message, Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from decimal import Decimal
 
     from llmcore.conversation import Content, ConversationMemory
+    from llmcore.kinds import EmbeddingResponse, ImageResponse
     from llmcore.runtime import Runtime
     from llmcore.structured import Mode, StructuredResponse
     from llmcore.types import Money
@@ -156,6 +157,73 @@ class LLMClient(View):
             max_retry_cost=max_retry_cost,
             **options,
         )
+
+    def generate_image(
+        self,
+        prompt: str,
+        size: str | None = "1024x1024",
+        quality: str | None = None,
+        style: str | None = None,
+        n: int = 1,
+        *,
+        model: str | None = None,
+        priority: Priority = Priority.MEDIUM,
+        deadline: float | None = None,
+        cache: bool | None = None,
+        call_type: str | None = "image_generation",
+        **context_and_provider_params: Any,
+    ) -> "ImageResponse":
+        """Draws pictures.
+
+        :param prompt: what they show
+        :param size: as the provider names its sizes; None takes the model's own
+        :param quality: likewise, as "hd" or "high"
+        :param style: likewise, as "vivid"
+        :param n: how many
+        :param model: None takes the provider's usual one for pictures
+        :param context_and_provider_params: as in :meth:`complete`
+        :raises LLMError: as complete(); LLMBadRequestError where a provider draws none
+        """
+        from llmcore.images import ImageResponse, image_call
+
+        options = (model, priority, deadline, cache, call_type, context_and_provider_params)
+        answer = run(self.runtime, image_call(self, prompt, size, quality, style, n, *options))
+        assert isinstance(answer, ImageResponse)
+        return answer
+
+    def embed(
+        self,
+        inputs: "str | Sequence[str]",
+        *,
+        dimensions: int | None = None,
+        model: str | None = None,
+        priority: Priority = Priority.MEDIUM,
+        deadline: float | None = None,
+        cache: bool | None = None,
+        call_type: str | None = "embedding",
+        **context_and_provider_params: Any,
+    ) -> "EmbeddingResponse":
+        """Vectors of texts, in their order. What one request cannot hold goes out in several, one after the other; the
+        first is the parent of the others.
+
+        :param inputs: a text or a list of them, none of them empty
+        :param dimensions: numbers to a vector; None takes the model's own
+        :param model: None takes the provider's usual one for vectors
+        :param deadline: seconds for all of it; None takes the settings'
+        :param context_and_provider_params: as in :meth:`complete`
+        :raises LLMError: as complete(); LLMBadRequestError where a provider has none
+        """
+        from llmcore.embeddings import embedding_calls
+
+        options = (model, priority, deadline, cache, call_type, context_and_provider_params)
+        calls = embedding_calls(self, inputs, dimensions, *options)
+        try:
+            flow = next(calls)
+            while True:
+                flow = calls.send(run(self.runtime, flow))
+        except StopIteration as end:
+            answer: EmbeddingResponse = end.value
+            return answer
 
     def chat(self, memory: "ConversationMemory", content: "Content | None" = None, **options: Any) -> LLMResponse:
         """Says something in a conversation and remembers it together with its answer, tool calls included.

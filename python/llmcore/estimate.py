@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from llmcore.types import LLMRequest, Message, Reply, Usage
+from llmcore.types import Message, Reply, Request, Usage
 
 __all__ = ["PromptSize", "TokenEstimate", "TokenEstimator", "fill_in"]
 
@@ -166,7 +166,7 @@ class TokenEstimator:
         self._models: dict[str, _Model] = {}
         self._lock = threading.Lock()
 
-    def prompt(self, request: LLMRequest, body_bytes: int) -> TokenEstimate:
+    def prompt(self, request: Request, body_bytes: int) -> TokenEstimate:
         """The tokens of a request.
 
         :param body_bytes: length of the encoded request, UTF-8: what in it is of no known form is reserved for
@@ -230,7 +230,7 @@ class TokenEstimator:
         return TokenEstimate(expected, expected + margin, size)
 
 
-def fill_in(estimator: TokenEstimator, reply: Reply, request: LLMRequest, body_bytes: int) -> None:
+def fill_in(estimator: TokenEstimator, reply: Reply, request: Request, body_bytes: int) -> None:
     """Estimates the usage that an answer does not tell."""
     usage = reply.usage
     if usage.input_tokens == 0:

@@ -35,13 +35,18 @@ from llmcore.flow_stream import (
     price_of,
     streamed_attempt,
 )
+from llmcore.kinds import EmbeddingResponse, ImageResponse, checked, encode, response_class
 from llmcore.transport import TransportError
 from llmcore.types import (
     CallRecord,
+    EmbeddingRequest,
     Failure,
     HttpRequest,
     HttpResponse,
+    ImageReply,
+    ImageRequest,
     LLMCallStatusEnum,
+    LLMRequest,
     LLMResponse,
     Money,
     Outcome,
@@ -80,6 +85,11 @@ class Host(Protocol):
 
     def price(self, provider: "LLMProvider", model: str, at: int | None = None) -> "PriceCard | None":
         """The price card of a model, at Unix second `at` or now."""
+
+    def image_price(
+        self, provider: "LLMProvider", model: str, size: str, quality: str, at: int | None = None
+    ) -> "PriceCard | None":
+        """The price card of a picture, at Unix second `at` or now."""
 
     def replied(
         self,
@@ -191,10 +201,14 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, Result, N
     try:
         if provider.local:
             with inside(call.context, call.id):
-                body = provider.answer(request, call.call_type)
+                if type(request) is LLMRequest:
+                    body = provider.answer(request, call.call_type)
+                else:
+                    assert isinstance(request, EmbeddingRequest | ImageRequest)
+                    body = provider.answer_other(request)
             response: HttpResponse | TransportError | None = HttpResponse(200, _NO_HEADERS, body)
         else:
-            encoded = call.first if send.target == 0 and call.first is not None else provider.encode(request)
+            encoded = call.first if send.target == 0 and call.first is not None else encode(provider, request)
             timeout = (send.not_after - runtime.clock.now()[0]) / 1e9
             if recorder is not None:
                 exchange = recorder.exchange(call.number, send.attempt, provider.name, encoded)
@@ -203,7 +217,7 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, Result, N
                 response = exchange.came(response)
         if isinstance(response, HttpResponse):
             observation = None if provider.local else provider.observe(response.headers)
-            decoded = provider.decode(response.status, response.headers, response.body)
+            decoded = checked(request, provider.decode(response.status, response.headers, response.body))
         else:
             assert isinstance(response, TransportError)
             observation = None
@@ -243,7 +257,7 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
         fallback = finish.fallback
         status = _CACHED if shared else _FALLBACK if fallback else _SUCCESS
         cost = finish.cost
-        answer = LLMResponse(
+        answer = response_class(reply)(
             reply.content,
             reply.model or finish.model,
             finish.provider,
@@ -264,6 +278,8 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
             reply.refusal,
             reply.citations,
         )
+        if isinstance(answer, EmbeddingResponse | ImageResponse):
+            answer.take(reply)
         _record(runtime, call, finish, status, reply, None)
         return answer
     failure = call.failure
@@ -274,7 +290,9 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
 
 
 def _decoded_again(call: Call, provider: "LLMProvider", body: bytes) -> Reply | Failure:
-    return decoded_again(call, provider, body) if call.stream else provider.decode(200, _NO_HEADERS, body)
+    if call.stream:
+        return decoded_again(call, provider, body)
+    return checked(call.requests[0], provider.decode(200, _NO_HEADERS, body))
 
 
 def _fail(
@@ -351,6 +369,9 @@ def _record(
         request.temperature,
         request.max_tokens,
     )
+    if type(request) is ImageRequest:
+        record.image_count = len(reply.images) if isinstance(reply, ImageReply) else 0
+        record.image_size = request.size
     record.tenant = call.tenant
     record.reserved = call.reserved
     record.reported_cost = None if reply is None else reply.reported_cost

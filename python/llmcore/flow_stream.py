@@ -20,9 +20,20 @@ from llmcore.call_context import inside
 from llmcore.errors import LLMError
 from llmcore.estimate import fill_in
 from llmcore.exchange import Exchange
+from llmcore.kinds import price
 from llmcore.providers.stream import StreamDecoder
 from llmcore.transport import TransportError
-from llmcore.types import Chunk, Failure, HttpRequest, HttpResponse, LLMRequest, LLMResponse, Reply, ToolCallDelta
+from llmcore.types import (
+    Chunk,
+    Failure,
+    HttpRequest,
+    HttpResponse,
+    LLMRequest,
+    LLMResponse,
+    Reply,
+    Request,
+    ToolCallDelta,
+)
 
 if TYPE_CHECKING:
     from llmcore._core import PriceCard, RateObservation, Send
@@ -156,6 +167,7 @@ def streamed_attempt(runtime: "Host", call: Call, send: "Send") -> Generator[Ope
     broken: TransportError | None = None
     recording, head = None, None
     decoded: Reply | Failure
+    assert type(request) is LLMRequest  # only these are streamed
     try:
         if provider.local:
             with inside(call.context, call.id):
@@ -299,12 +311,12 @@ def _tail(reply: Reply, sent: int, began: bool) -> list[Chunk]:
     return [whole] if whole != Chunk() else []
 
 
-def price_of(runtime: "Host", provider: "LLMProvider", request: LLMRequest, reply: Reply) -> "PriceCard | None":
+def price_of(runtime: "Host", provider: "LLMProvider", request: Request, reply: Reply) -> "PriceCard | None":
     """The price of the model that answered; of the one that was asked, where that has none."""
-    price = runtime.price(provider, reply.model or request.model, reply.created)
-    if price is None and reply.model:
-        price = runtime.price(provider, request.model, reply.created)
-    return price
+    found = price(runtime, provider, request, reply.model or request.model, reply)
+    if found is None and reply.model:
+        found = price(runtime, provider, request, request.model, reply)
+    return found
 
 
 def fault_of(provider: "LLMProvider", error: Exception) -> Failure:

@@ -35,6 +35,12 @@ class Host:
     renamed: dict[str, str] = field(default_factory=dict)
     #: params that it has no form for: a request with one is refused by name
     unknown: frozenset[str] = frozenset()
+    #: the models of calls for vectors and for pictures that name none
+    embedding_model: str | None = None
+    image_model: str | None = None
+    #: what one request for vectors may hold at the most: texts, and their tokens together
+    embedding_inputs: int = 2048
+    embedding_tokens: int = 300_000
     #: what every body holds beside, unless the request's own params say otherwise
     extra: dict[str, object] = field(default_factory=dict)
     #: how answers are held to a type: "schema", a response_format with a JSON schema; "instructor", in words and by
@@ -58,6 +64,8 @@ _ALL = (
         "OPENAI_BASE_URL",
         "gpt-4o-mini",
         completion_limit_hosts=_OPENAI_HOSTS,
+        embedding_model="text-embedding-3-small",
+        image_model="gpt-image-1",
         without_schema=_OPENAI_OLDER,
     ),
     Host(
@@ -67,6 +75,8 @@ _ALL = (
         "OPENAI_BASE_URL",
         "gpt-4o-mini",
         protocol="responses",
+        embedding_model="text-embedding-3-small",
+        image_model="gpt-image-1",
         without_schema=_OPENAI_OLDER,
     ),
     Host(
@@ -95,6 +105,7 @@ _ALL = (
         "LLAMA_SERVER_URL",
         "default",
         protocol="llama",
+        embedding_model="default",
         free=True,
         schema_dialect="all",
     ),
@@ -114,10 +125,20 @@ _ALL = (
         "OLLAMA_BASE_URL",
         "llama3.2",
         protocol="ollama",
+        embedding_model="nomic-embed-text",
         free=True,
         schema_dialect="all",
     ),
-    Host("offline", None, model="offline", protocol="offline", free=True, schema_dialect="all"),
+    Host(
+        "offline",
+        None,
+        model="offline",
+        protocol="offline",
+        free=True,
+        embedding_model="offline",
+        image_model="offline",
+        schema_dialect="all",
+    ),
     Host(
         "groq",
         "https://api.groq.com/openai/v1",
@@ -142,6 +163,9 @@ _ALL = (
         "MISTRAL_API_KEY",
         "MISTRAL_BASE_URL",
         "mistral-small-latest",
+        embedding_model="mistral-embed",
+        embedding_inputs=512,
+        embedding_tokens=16_384,
         asks_for_usage=False,
         renamed={"seed": "random_seed", "max_completion_tokens": "max_tokens"},
         unknown=frozenset({"logprobs", "top_logprobs", "logit_bias", "user", "store", "service_tier"}),
@@ -161,6 +185,8 @@ _ALL = (
         "TOGETHER_API_KEY",
         "TOGETHER_BASE_URL",
         "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+        embedding_model="intfloat/multilingual-e5-large-instruct",
+        image_model="black-forest-labs/FLUX.1-schnell",
     ),
     Host(
         "cerebras",
@@ -171,13 +197,16 @@ _ALL = (
         completion_limit_hosts=("api.cerebras.ai",),
         unknown=frozenset({"frequency_penalty", "presence_penalty", "logit_bias"}),
     ),
-    Host("xai", "https://api.x.ai/v1", "XAI_API_KEY", "XAI_BASE_URL", "grok-3-mini"),
+    Host("xai", "https://api.x.ai/v1", "XAI_API_KEY", "XAI_BASE_URL", "grok-3-mini", image_model="grok-2-image-1212"),
     Host(
         "gemini",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         "GEMINI_API_KEY",
         "GEMINI_BASE_URL",
         "gemini-2.5-flash",
+        embedding_model="gemini-embedding-001",
+        embedding_inputs=100,
+        image_model="imagen-4.0-generate-001",
         total_holds_reasoning=True,
     ),
 )

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -18,16 +18,21 @@ from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
 from llmcore.fingerprint import fingerprint
 from llmcore.flow import Step, call_flow
 from llmcore.flow_stream import Result
+from llmcore.kinds import encode, price, worst
 from llmcore.runtime import Runtime
 from llmcore.types import (
     BUDGET_KEYS,
     CallContext,
     CallRecord,
+    EmbeddingRequest,
+    HttpRequest,
+    ImageRequest,
     LLMRequest,
     LLMResponse,
     Message,
     Money,
     Priority,
+    Request,
     Sink,
 )
 
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
     from llmcore.config import Settings
     from llmcore.providers.base import LLMProvider
 
-__all__ = ["CostEstimate", "View"]
+__all__ = ["CostEstimate", "View", "seconds", "sorted_options"]
 
 _MOST_TOKENS = 1 << 40  # more than any model writes, and its price still fits into 64 bits
 _MOST_SECONDS = 9e9  # of a deadline: what fits into 64 bits of nanoseconds
@@ -194,11 +199,7 @@ class View:
         rest: Mapping[str, Any],
         stream: bool = False,
     ) -> "Generator[Step, Result, LLMResponse]":
-        runtime = self.runtime
-        described: dict[str, Any] = {}
-        params: dict[str, Any] = {}
-        for name, value in rest.items():
-            (described if name in CONTEXT_FIELDS else params)[name] = value
+        described, params = sorted_options(rest)
         context = resolve(described)
         first, of = self._chain[0]
         request = self._request(model or of, messages, max_tokens, params)
@@ -208,26 +209,61 @@ class View:
         request.response_format = response_format
         if temperature is not None:
             request.temperature = _finite("temperature", temperature)
-        encoded = first.encode(request)
-
-        estimate = runtime.estimator.prompt(request, len(encoded.body))
         output = most_output(request)
+        return self._flow(request, first.encode(request), output, 0, context, priority, deadline, cache, call_type)
+
+    def prepare_other(
+        self,
+        request: EmbeddingRequest | ImageRequest,
+        priority: Priority,
+        deadline: float | None,
+        cache: bool | None,
+        call_type: str | None,
+        described: Mapping[str, Any],
+    ) -> "Generator[Step, Result, LLMResponse]":
+        """A call of another kind than chat completions.
+
+        :param described: fields of its context
+        """
+        encoded = encode(self._chain[0][0], request)
+        return self._flow(request, encoded, *worst(request), resolve(described), priority, deadline, cache, call_type)
+
+    def _flow(
+        self,
+        request: Request,
+        encoded: HttpRequest,
+        output: int,
+        images: int,
+        context: CallContext,
+        priority: Priority,
+        deadline: float | None,
+        cache: bool | None,
+        call_type: str | None,
+    ) -> "Generator[Step, Result, LLMResponse]":
+        """A call's way through the engine.
+
+        :param encoded: the request as the first provider wants it
+        :param output: the most tokens that may be generated
+        :param images: the most pictures
+        """
+        runtime = self.runtime
+        first = self._chain[0][0]
+        estimate = runtime.estimator.prompt(request, len(encoded.body))
         providers = [first]
         requests = [request]
-        targets = [
-            Target(first.name, request.model, estimate.upper, output, 0, runtime.price(first, request.model), False)
-        ]
+        card = price(runtime, first, request, request.model)
+        targets = [Target(first.name, request.model, estimate.upper, output, images, card, False)]
         for provider, fallback_model in self._chain[1:]:
             providers.append(provider)
             requests.append(_for_model(request, fallback_model))
-            card = runtime.price(provider, fallback_model)
+            card = price(runtime, provider, request, fallback_model)
             upper = runtime.estimator.for_model(estimate, fallback_model).upper
-            targets.append(Target(provider.name, fallback_model, upper, output, 0, card, provider.local))
+            targets.append(Target(provider.name, fallback_model, upper, output, images, card, provider.local))
 
         keep = runtime.settings.cache.enabled if cache is None else cache
         # A local provider is told what a call is for, so that is a part of what it is asked.
         asked = encoded.body if not first.local else encoded.body + f"\0{call_type}".encode()
-        if stream:
+        if request.stream:
             # What is stored is the bytes as they came. A provider may say elsewhere than in the body which it wants.
             asked += b"\0stream"
         key = fingerprint(self.tenant, first.name, request.model, asked) if keep else None
@@ -240,14 +276,14 @@ class View:
             encoded,
             keep,
             self._observers,
-            stream,
+            request.stream,
             estimate=estimate,
         )
         if type(priority) is not Priority:
             raise LLMValidationError(f"priority is Priority.HIGH, MEDIUM or LOW, not {priority!r}")
         if call_type is not None and not isinstance(call_type, str):
             raise LLMValidationError(f"call_type is a string, not {call_type!r}")
-        span = 0 if deadline is None else round(_seconds("deadline", deadline) * 1e9)
+        span = 0 if deadline is None else round(seconds("deadline", deadline) * 1e9)
         scopes = _scopes_of(context) if runtime.settings.budgets else _tracked_scopes_of(context)
 
         def submit() -> None:
@@ -260,8 +296,25 @@ class View:
 
         return call_flow(runtime, call, submit)
 
+    def model_for(self, field: Literal["image_model", "embedding_model"], what: str) -> str:
+        """The model of a call of another kind that names none."""
+        host = self._chain[0][0].host
+        found: str | None = None if host is None else getattr(host, field)
+        if found is None:
+            raise LLMConfigError(f"say model= for {what}: '{self.provider}' has no usual one")
+        return found
 
-def _for_model(request: LLMRequest, model: str) -> LLMRequest:
+
+def sorted_options(rest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what describes the call, what goes to the provider)"""
+    described: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    for name, value in rest.items():
+        (described if name in CONTEXT_FIELDS else params)[name] = value
+    return described, params
+
+
+def _for_model(request: Request, model: str) -> Request:
     return msgspec.structs.replace(request, model=model)
 
 
@@ -335,11 +388,11 @@ def _finite(name: str, value: object) -> float:
     return value
 
 
-def _seconds(name: str, value: object) -> float:
-    seconds = _finite(name, value)
-    if not 0 < seconds < _MOST_SECONDS:
+def seconds(name: str, value: object) -> float:
+    number = _finite(name, value)
+    if not 0 < number < _MOST_SECONDS:
         raise LLMValidationError(f"{name} is a number of seconds above 0, not {value!r}")
-    return seconds
+    return number
 
 
 _said_offline = threading.Event()

@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from llmcore._core import AlertRecord, Engine, Finish, PriceCard, RateObservation, Send, uuid7
 from llmcore.call import Call
@@ -184,6 +184,14 @@ class Runtime:
 
             self._catalogue = Catalogue(self.settings, clock=lambda: self.clock.now()[1] / 1e9)
         return self._catalogue.card(provider.name, model, at)
+
+    def image_price(
+        self, provider: "LLMProvider", model: str, size: str, quality: str, at: int | None = None
+    ) -> PriceCard | None:
+        """The price card of a picture, at Unix second `at` or now; None if its price is unknown."""
+        known = self.price(provider, model, at)  # makes the catalogue
+        assert self._catalogue is not None
+        return known if provider.local else self._catalogue.image_card(provider.name, model, size, quality, at)
 
     # --- inputs
     # -----------------------------------------------------------------------------------------------------------
@@ -407,6 +415,18 @@ class Runtime:
         await self.transport.aclose()
         if self._owns_sink:
             await asyncio.to_thread(self._close_sink, cancelled)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
 
     def _close_sink(self, cancelled: list[Call]) -> None:
         for _ in range(_MOST_LOOKS):

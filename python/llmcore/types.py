@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
 
@@ -40,6 +40,7 @@ __all__ = [
     "Outcome",
     "Priority",
     "Reply",
+    "Request",
     "Sink",
     "Source",
     "Texts",
@@ -182,6 +183,19 @@ class EmbeddingRequest(msgspec.Struct):
     dimensions: int | None = None
     params: dict[str, Any] = {}
 
+    # What a chat completion has and this has not.
+    json_format: ClassVar[bool] = False
+    temperature: ClassVar[None] = None
+    max_tokens: ClassVar[None] = None
+    tools: ClassVar[None] = None
+    response_format: ClassVar[None] = None
+    stream: ClassVar[bool] = False
+
+    @property
+    def messages(self) -> list[Message]:
+        """What is said in it."""
+        return [{"role": "user", "content": text} for text in self.inputs]
+
 
 class ImageRequest(msgspec.Struct):
     """Pictures to be drawn. What is None is not sent. ``params`` go to the provider's body as they are."""
@@ -193,6 +207,23 @@ class ImageRequest(msgspec.Struct):
     style: str | None = None
     n: int = 1
     params: dict[str, Any] = {}
+
+    # What a chat completion has and this has not.
+    json_format: ClassVar[bool] = False
+    temperature: ClassVar[None] = None
+    max_tokens: ClassVar[None] = None
+    tools: ClassVar[None] = None
+    response_format: ClassVar[None] = None
+    stream: ClassVar[bool] = False
+
+    @property
+    def messages(self) -> list[Message]:
+        """What is said in it."""
+        return [{"role": "user", "content": self.prompt}]
+
+
+#: What a call may ask for.
+Request = LLMRequest | EmbeddingRequest | ImageRequest
 
 
 class HttpRequest(msgspec.Struct):

@@ -103,6 +103,10 @@ class LLMProvider(ABC):
         """
         raise TypeError(f"the provider '{self.name}' is not local: it answers over HTTP")
 
+    def answer_other(self, request: EmbeddingRequest | ImageRequest) -> bytes:
+        """Only for a local provider that takes such requests: the body that ``decode(200, {}, body)`` understands."""
+        raise _lacks(self.name, "embeddings" if isinstance(request, EmbeddingRequest) else "pictures")
+
     def canonical(self, request: LLMRequest) -> bytes:
         """The bytes that stand for the request in its fingerprint."""
         return self.encode(request).body

@@ -15,8 +15,10 @@ from llmcore.providers.body import refuse
 from llmcore.providers.chat import decode_chat, encode_chat
 from llmcore.providers.chat_stream import ChatStream
 from llmcore.providers.failure import failure_of
+from llmcore.providers.offline_pieces import pictures, vectors
 from llmcore.providers.offline_schema import fill
-from llmcore.types import Failure, HttpRequest, LLMRequest, Reply
+from llmcore.providers.pieces import encode_embeddings, encode_image
+from llmcore.types import EmbeddingRequest, Failure, HttpRequest, ImageRequest, LLMRequest, Reply
 
 if TYPE_CHECKING:
     from llmcore.providers.stream import StreamDecoder
@@ -35,7 +37,8 @@ class OfflineProvider(LLMProvider):
     dialogue, decision, analysis, summary, conflict, shortage, danger), ``severity`` (0 to 1000, 500 if not given) and
     ``placeholders`` (a dict of strings that stand in for {names} in the text). A request for JSON gets an object with
     text, problem and severity; one with a JSON schema gets a value that fits it, and one that insists on a tool gets a
-    call of that tool with arguments that fit.
+    call of that tool with arguments that fit. Texts get vectors of length 1, and prompts PNG files: both drawn from a
+    digest.
     """
 
     name = "offline"
@@ -49,6 +52,14 @@ class OfflineProvider(LLMProvider):
         """
         _wishes(request, None)
         return HttpRequest("offline:", {}, encode_chat(_in_one_piece(request)))
+
+    def encode_embeddings(self, request: EmbeddingRequest) -> HttpRequest:
+        """No request at all, but its body is the request's identity."""
+        return HttpRequest("offline:", {}, encode_embeddings(request, base64=False))
+
+    def encode_image(self, request: ImageRequest) -> HttpRequest:
+        """No request at all, but its body is the request's identity."""
+        return HttpRequest("offline:", {}, encode_image(request))
 
     def answer(self, request: LLMRequest, call_type: str | None) -> bytes:
         """The answer's body: that of a stream, a word an event, where the request wants one.
@@ -98,6 +109,10 @@ class OfflineProvider(LLMProvider):
                 "usage": usage,
             }
         )
+
+    def answer_other(self, request: EmbeddingRequest | ImageRequest) -> bytes:
+        """The body with vectors or pictures."""
+        return vectors(request) if isinstance(request, EmbeddingRequest) else pictures(request)
 
     def stream_decoder(self, headers: Mapping[str, str] | None = None) -> "StreamDecoder":
         """Of what answer() says to a request for a stream."""

@@ -27,6 +27,7 @@ from llmcore.types import (
     Message,
     Outcome,
     Reply,
+    Request,
     Texts,
     Usage,
 )
@@ -133,7 +134,7 @@ class ScriptedProvider(LLMProvider):
 class ScriptedEstimator(TokenEstimator):
     """Takes a prompt for as many tokens as ask() was told."""
 
-    def prompt(self, request: LLMRequest, body_bytes: int) -> TokenEstimate:
+    def prompt(self, request: Request, body_bytes: int) -> TokenEstimate:
         tokens = request.messages[-1].get("input_tokens", 0)
         return TokenEstimate(tokens, tokens)
 
