@@ -1,7 +1,9 @@
 """The service over real calls and a real ledger: DTOs, ids that can be looked up at once, the host's sessions."""
 
 import asyncio
+import json
 import uuid
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -247,3 +249,30 @@ def test_without_a_repo_and_a_client_it_is_the_process_own(tmp_path: Path, monke
     assert found.provider == "offline"
     Runtime.default().close()
     UsageTracker.default().close()
+
+
+@pytest.mark.parametrize(
+    ("picture", "url"),
+    [
+        ({"url": "https://example.com/1.png"}, "https://example.com/1.png"),
+        ({"b64_json": b64encode(b"\x89PNG...").decode()}, "data:image/png;base64,iVBORy4uLg=="),
+        ({"b64_json": b64encode(b"\xff\xd8\xff...").decode()}, "data:image/jpeg;base64,/9j/Li4u"),
+    ],
+)
+async def test_a_picture_is_a_url(picture: dict[str, str], url: str) -> None:
+    sink, user = ListSink(), uuid.uuid4()
+    with ScriptedServer() as server:
+        service = as_provider(service_of(server, sink))
+        server.script(Answer(body=json.dumps({"created": 1767225600, "data": [picture]}).encode()))
+        found, request_id = await service.generate_image("A bowl of soup", user, style="vivid", model="dall-e-3")
+        sent = server.requests[0].json
+        assert (sent["prompt"], sent["size"], sent["style"]) == ("A bowl of soup", "1024x1024", "vivid")
+        assert "quality" not in sent
+        assert found == url
+        assert [(record.id, record.context.user_id, record.cost) for record in sink.records] == [
+            (str(request_id), str(user), 40_000_000)
+        ]
+        server.script(Answer(body=json.dumps({"created": 1767225600, "data": [picture]}).encode()))
+        await service.generate_image("A bowl of soup", quality="hd", model="dall-e-3")
+        assert server.requests[1].json["quality"] == "hd"
+        assert sink.records[1].cost == 80_000_000

@@ -16,7 +16,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class LLMServicesProvider(Protocol):
-    """Text and values of a type, each with the id under which the ledger has it."""
+    """Text, values of a type and pictures, each with the id under which the ledger has it."""
 
     async def generate_response(
         self,
@@ -56,6 +56,24 @@ class LLMServicesProvider(Protocol):
         :return: the value, and the id of the request; of the first one, if it had to be asked again
         :raises LLMValidationError: no answer is such a value
         :raises LLMError: there is no answer
+        """
+        ...
+
+    async def generate_image(
+        self,
+        prompt: str,
+        user_id: uuid.UUID | None = None,
+        size: str = "1024x1024",
+        quality: str = "standard",
+        style: str | None = None,
+        **kwargs: Any,
+    ) -> tuple[str, uuid.UUID]:
+        """A picture.
+
+        :param quality: "standard", which is what a model does when nothing is said, or "hd"
+        :return: the picture's URL, and the id of the request. A provider that sends the picture itself has a URL that
+            holds it ("data:image/png;base64,...")
+        :raises LLMError: there is none
         """
         ...
 

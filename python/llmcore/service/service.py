@@ -2,13 +2,14 @@
 
 import asyncio
 import uuid
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel
 
-from llmcore.errors import UnknownModelError
+from llmcore.errors import LLMServerError, UnknownModelError
 from llmcore.service.dto import LLMMessageDTO, LLMRequestDTO, LLMResponseDTO
-from llmcore.types import Message
+from llmcore.types import Image, Message
 
 if TYPE_CHECKING:
     from llmcore.aclient import AsyncLLMClient
@@ -20,6 +21,7 @@ __all__ = ["LLMService"]
 T = TypeVar("T", bound=BaseModel)
 
 _FLUSH_SECONDS: Final = 2.0
+_PICTURES: Final = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 
 class LLMService:
@@ -92,6 +94,25 @@ class LLMService:
         )
         return found.value, uuid.UUID(found.call_id)
 
+    async def generate_image(
+        self,
+        prompt: str,
+        user_id: uuid.UUID | None = None,
+        size: str = "1024x1024",
+        quality: str = "standard",
+        style: str | None = None,
+        **kwargs: Any,
+    ) -> tuple[str, uuid.UUID]:
+        """See LLMServicesProvider."""
+        # Not every model knows that word for what all of them do unasked.
+        named = None if quality == "standard" else quality
+        drawn = await self.client.generate_image(prompt, size, named, style, **_of_user(user_id), **kwargs)
+        picture = drawn.images[0] if drawn.images else Image()
+        url = picture.url or _data_url(picture.data)
+        if url is None:
+            raise LLMServerError(f"{drawn.provider}/{drawn.model}: the answer holds no picture", call_id=drawn.call_id)
+        return url, uuid.UUID(drawn.call_id)
+
     def stream_response(
         self,
         messages: list[LLMMessageDTO],
@@ -149,6 +170,13 @@ class LLMService:
 
 def _plain(messages: list[LLMMessageDTO]) -> list[Message]:
     return [message.model_dump(exclude_none=True) for message in messages]
+
+
+def _data_url(data: bytes | None) -> str | None:
+    if not data:
+        return None
+    kind = next((kind for magic, kind in _PICTURES.items() if data.startswith(magic)), "application/octet-stream")
+    return f"data:{kind};base64,{b64encode(data).decode()}"
 
 
 def _of_user(user_id: uuid.UUID | None) -> dict[str, Any]:
