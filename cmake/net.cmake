@@ -26,6 +26,7 @@ set(LLMCORE_NET_HEADERS
     hosts.hpp
     provider.hpp
     providers.hpp
+    session.hpp
     transport.hpp)
 set(LLMCORE_NET_SOURCES
     answer_headers.cpp
@@ -38,7 +39,7 @@ set(LLMCORE_NET_SOURCES
     client_exchange.cpp
     client_ledger.cpp
     client_mail.cpp
-    client_offline.cpp
+    client_recording.cpp
     client_request.cpp
     client_worker.cpp
     failures.cpp
@@ -53,6 +54,8 @@ set(LLMCORE_NET_SOURCES
     phrases.cpp
     provider.cpp
     providers.cpp
+    session.cpp
+    session_json.cpp
     sse.cpp
     stream.cpp
     usage.cpp)

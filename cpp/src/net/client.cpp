@@ -226,6 +226,14 @@ void Client::set_frame(std::int64_t tick) {
   impl_->send(std::move(command));
 }
 
+void Client::record(RecordedEvent event) {
+  if (!impl_->recording()) return;
+  Command command;
+  command.kind = Command::Kind::record;
+  command.event = std::make_unique<RecordedEvent>(std::move(event));
+  impl_->send(std::move(command));
+}
+
 std::size_t Client::poll(Events& events, PollBudget budget) { return impl_->poll(events, budget); }
 
 void Client::pump(Duration wait) { impl_->pump(wait); }

@@ -55,6 +55,7 @@ void ClientWorker::send(LiveCall& call, const Send& send) {
     request = std::get<HttpRequest>(std::move(encoded));
   }
   const Duration timeout = std::max<Duration>(send.not_after - now().mono, kMillisecond);
+  recording_.request(call.number, send.attempt, provider.name(), request);
   transport_->start(send.attempt, std::move(request), timeout, *this);
 }
 
@@ -74,6 +75,7 @@ void ClientWorker::observe(const Provider& provider, const std::string& tenant, 
 }
 
 void ClientWorker::on_head(TransferId transfer, int status, Headers&& headers) {
+  recording_.head(transfer, status, headers);
   LiveCall* const call = in_flight(transfer);
   if (call == nullptr) {
     // Of an attempt that is over; what is said of the limits is true all the same.
@@ -90,6 +92,7 @@ void ClientWorker::on_head(TransferId transfer, int status, Headers&& headers) {
 }
 
 void ClientWorker::on_data(TransferId transfer, std::string_view bytes) {
+  recording_.data(transfer, bytes);
   LiveCall* const call = in_flight(transfer);
   if (call == nullptr) return;
   if (call->decoder) {
@@ -141,6 +144,7 @@ void ClientWorker::show(LiveCall& call, std::string_view text) {
 }
 
 void ClientWorker::on_done(TransferId transfer, std::optional<TransportError> error) {
+  recording_.done(transfer, error);
   LiveCall* const call = in_flight(transfer);
   if (call == nullptr) {
     if (trailing_.erase(transfer) != 0) return;

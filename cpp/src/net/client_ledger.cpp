@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "../text.hpp"
 #include "client_worker.hpp"
 #include "llmcore/io/clock.hpp"
-#include "../text.hpp"
 
 namespace llmcore::net {
 namespace {

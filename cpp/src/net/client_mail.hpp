@@ -5,23 +5,27 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "llmcore/net/client.hpp"
+#include "llmcore/recording_format.hpp"
 #include "spsc.hpp"
 
 namespace llmcore::net {
 
 /// What the game wants. Moved, never copied: whatever it holds is freed by the worker.
 struct Command {
-  enum class Kind : std::uint8_t { none, submit, cancel, frame, save_cache, load_cache, stop };
+  enum class Kind : std::uint8_t { none, submit, cancel, frame, record, save_cache, load_cache, stop };
   Kind kind = Kind::none;
   CallId call = 0;
   std::int64_t number = 0;  ///< the frame's, or bytes
   std::string bytes;
   std::optional<Client::Request> request;
+  std::unique_ptr<RecordedEvent> event;  // an event is large, and rare
 };
 
 /// Events on their way to the game.

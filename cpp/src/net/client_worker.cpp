@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "client_offline.hpp"
 #include "llmcore/io/clock.hpp"
 #include "llmcore/io/replay.hpp"
 #include "llmcore/io/uuid7.hpp"
+#include "llmcore/net/providers.hpp"
 #include "llmcore/saved_cache.hpp"
 #include "no_transport.hpp"
 
@@ -25,13 +25,14 @@ ClientWorker::ClientWorker(Client::Config config, std::shared_ptr<Mail> mail)
       mail_(std::move(mail)),
       engine_(config_.engine),
       transport_(config_.transport),
-      ledger_(config_.ledger, config_.ledger_texts) {
+      ledger_(config_.ledger, config_.ledger_texts),
+      recording_(config_.recorder) {
   for (const auto& one : config_.providers) providers_.emplace(one->name(), one);
-  if (providers_.find(kOffline) == providers_.end()) providers_.emplace(kOffline, std::make_shared<TemplateProvider>());
+  if (providers_.find(kOffline) == providers_.end()) providers_.emplace(kOffline, std::make_shared<OfflineProvider>());
   if (!transport_) transport_ = std::make_shared<NoTransport>();
   calls_.reserve(config_.max_calls);
   number_of_.reserve(config_.max_calls);
-  if (config_.recorder) config_.recorder->start(config_.engine);
+  if (recording_.on()) recording_.log()->start(config_.engine);
 }
 
 ClientWorker::~ClientWorker() = default;
@@ -88,7 +89,10 @@ void ClientWorker::take_commands() {
         if (const auto found = number_of_.find(command->call); found != number_of_.end()) feed(Cancel{found->second});
         break;
       case Command::Kind::frame:
-        if (config_.recorder) config_.recorder->frame(command->number);
+        if (recording_.on()) recording_.log()->frame(command->number);
+        break;
+      case Command::Kind::record:
+        if (recording_.on() && command->event) recording_.log()->append(*command->event);
         break;
       case Command::Kind::save_cache: save_cache(*command); break;
       case Command::Kind::load_cache: load_cache(*command); break;
@@ -149,7 +153,7 @@ void ClientWorker::submit(Command& command) {
   input.targets = targets_of(call);
   const Now at = now();
   const CallId number = engine_.submit(input, at);
-  if (config_.recorder) config_.recorder->input(input, at, engine_.state_hash());
+  if (recording_.on()) recording_.log()->input(input, at, engine_.state_hash());
   call.number = number;
   number_of_.emplace(call.id, number);
   calls_.emplace(number, std::move(call));
@@ -207,7 +211,7 @@ std::shared_ptr<const PriceCard> ClientWorker::price(std::string_view provider_n
 void ClientWorker::feed(const Input& input) {
   const Now at = now();
   engine_.handle(input, at);
-  if (config_.recorder) config_.recorder->input(input, at, engine_.state_hash());
+  if (recording_.on()) recording_.log()->input(input, at, engine_.state_hash());
 }
 
 void ClientWorker::tick() {
@@ -233,6 +237,7 @@ void ClientWorker::perform(const Action& action) {
       call->attempt = 0;
     }
     transport_->abort(aborted->attempt);
+    recording_.done(aborted->attempt, TransportError{Outcome::cancelled, "given up"});
     mail_->add(Figure::in_flight, -1);
   } else if (const auto* over = std::get_if<Finish>(&action)) {
     finish(*over);

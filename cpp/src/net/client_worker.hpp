@@ -15,6 +15,7 @@
 
 #include "client_ledger.hpp"
 #include "client_mail.hpp"
+#include "client_recording.hpp"
 #include "llmcore/engine.hpp"
 #include "llmcore/net/client.hpp"
 #include "llmcore/net/provider.hpp"
@@ -122,6 +123,7 @@ class ClientWorker final : public TransferSink {
   Engine engine_;
   std::shared_ptr<Transport> transport_;
   ClientLedger ledger_;
+  ClientRecording recording_;
   std::map<std::string, std::shared_ptr<Provider>, std::less<>> providers_;
   std::unordered_map<CallId, LiveCall> calls_;    // by the engine's number
   std::unordered_map<CallId, CallId> number_of_;  // by the game's id

@@ -40,6 +40,7 @@
 #include "llmcore/io/clock.hpp"
 #include "llmcore/money.hpp"
 #include "llmcore/outcome.hpp"
+#include "llmcore/recording_format.hpp"
 #include "llmcore/types.hpp"
 
 namespace llmcore {
@@ -201,6 +202,9 @@ class Client {
   void cancel(CallId call);
   /// Begins the frame `tick`: what is recorded from here on belongs to it.
   void set_frame(std::int64_t tick);
+  /// Adds an event of the host's own, a random draw or a snapshot, to what Config::recorder records, in the order of the
+  /// calls of this object. Does nothing where nothing is recorded. See Session (net/session.hpp).
+  void record(RecordedEvent event);
   /// Replaces what is in `events` by what happened, in order; how many. Those that the budget leaves out come next time.
   std::size_t poll(Events& events, PollBudget budget);
   std::size_t poll(Events& events) { return poll(events, PollBudget{}); }
