@@ -103,7 +103,9 @@ async def complete_structured_async(
 
 
 def mode_for(client: "View", form: Form[Any], model: str | None) -> Mode:
-    """The best way that every provider of the client's chain has; what answers inside the process has them all."""
+    """The best way that every provider of the client's chain has. What answers inside the process does not count: it
+    fills whatever schema there is.
+    """
     chain = [(provider, of if index or model is None else model) for index, (provider, of) in enumerate(client.chain)]
     asked = [(provider, of) for provider, of in chain if not provider.local] or chain
     found: Mode = "schema"

@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+
+from support.server import ServerProcess
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,3 +30,18 @@ def test_the_groups_without_peers_are_measured_written_and_drawn(tmp_path: Path)
         assert all(figure > 0 for figure in contenders.values())
     drawn = "".join(ET.parse(chart).getroot().itertext())
     assert all(name in drawn for contenders in found.values() for name in contenders)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "mode"), [("llmcore", "structured"), ("llmcore", "concurrent"), ("openai", "sequential")]
+)
+def test_the_contenders_that_are_installed_are_measured(name: str, mode: str) -> None:
+    answer = {"mood": "good", "stars": 4, "topics": [], "summary": "short"}
+    with ServerProcess("chat", text=json.dumps(answer)) as server:
+        command = [sys.executable, "benchmarks/contenders.py", name, mode, "20", server.base_url]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["cpu_us"] > 0
+    assert found["per_second"] > 0

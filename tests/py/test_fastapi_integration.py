@@ -17,6 +17,7 @@ from llmcore.service.dto import LLMMessageDTO
 from llmcore.service.service import LLMService
 from llmcore.types import Outcome
 from support.scripted import ListSink, bare_environment, settings_of
+from support.server import Answer, ScriptedServer, streamed_chat
 
 fastapi = pytest.importorskip("fastapi", reason="fastapi is not installed (the extra fastapi)")
 from llmcore.integrations.fastapi import (  # noqa: E402 - which needs fastapi
@@ -108,6 +109,31 @@ async def test_events_that_nobody_reads_to_the_end_end_the_call() -> None:
     await asyncio.sleep(0)
     assert len(sink.records) == 1
     assert client.stats()["in_flight"] == 0
+
+
+@pytest.mark.parametrize("version", ["2.0", "2.3", "2.5"])
+async def test_a_reader_that_leaves_while_nothing_comes_ends_the_call(version: str) -> None:
+    whole = streamed_chat(3)
+    left, sink = asyncio.Event(), ListSink()
+
+    async def receive() -> dict[str, Any]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message.get("body"):
+            left.set()
+
+    silent = Answer(headers=whole.headers, body=whole.body, chunks=whole.chunks, stop_after=700, then="hang")
+    with ScriptedServer(lambda request: silent) as server:
+        settings = settings_of(provider="openai", providers={"openai": {"api_key": "k", "base_url": server.base_url}})
+        client = AsyncLLMClient(model="gpt-4o-mini", runtime=Runtime(settings, tracker=sink))
+        answer = event_stream(client.stream([{"role": "user", "content": "Hello?"}]))
+        scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": version}}
+        async with asyncio.timeout(10):
+            await answer(scope, receive, send)  # type: ignore[arg-type]
+        assert [record.status.value for record in sink.records] == ["cancelled"]
+        assert client.stats()["in_flight"] == 0
 
 
 def test_without_fastapi_it_says_what_to_install() -> None:

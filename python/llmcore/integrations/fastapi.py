@@ -28,6 +28,7 @@ from llmcore.service.service import LLMService
 try:
     from fastapi import FastAPI, Request
     from fastapi.responses import JSONResponse, StreamingResponse
+    from starlette.types import Receive, Scope, Send
 except ImportError as missing:
     raise ImportError("llmcore.integrations.fastapi needs FastAPI: pip install 'llmcore[fastapi]'") from missing
 
@@ -120,7 +121,17 @@ def event_stream(stream: "AsyncLLMStream") -> StreamingResponse:
     """A stream as server-sent events: ``data: {"text": ...}`` for each piece, then ``event: done`` with the id of the
     request and what it used, or ``event: error`` with its kind. A reader that goes away ends the call.
     """
-    return StreamingResponse(_events(stream), media_type="text/event-stream", headers=_UNBUFFERED)
+    return _EventStream(_events(stream), media_type="text/event-stream", headers=_UNBUFFERED)
+
+
+class _EventStream(StreamingResponse):
+    """Looks out for a reader that goes away also where a server's version promises that sending will fail: the next
+    piece to be sent may be a minute off, and each costs money.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        looking_out = {**scope, "asgi": {**scope.get("asgi", {}), "spec_version": "2.3"}}
+        await super().__call__(looking_out, receive, send)
 
 
 async def _events(stream: "AsyncLLMStream") -> AsyncIterator[bytes]:
