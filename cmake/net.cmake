@@ -23,6 +23,7 @@ find_package(Threads REQUIRED)
 
 set(LLMCORE_NET_HEADERS
     client.hpp
+    curl_transport.hpp
     hosts.hpp
     provider.hpp
     providers.hpp
@@ -42,6 +43,8 @@ set(LLMCORE_NET_SOURCES
     client_recording.cpp
     client_request.cpp
     client_worker.cpp
+    curl_faults.cpp
+    curl_transport.cpp
     failures.cpp
     hosts.cpp
     http_provider.cpp

@@ -39,6 +39,7 @@ set(LLMCORE_TEST_SOURCES
     net/client_scenario_test.cpp
     net/client_test.cpp
     net/client_thread_test.cpp
+    net/curl_transport_test.cpp
     net/session_test.cpp
     net/json_test.cpp
     net/provider_golden_test.cpp
@@ -91,7 +92,7 @@ set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINI
 
 # What has threads in it, alone: that much of the thread sanitizer every run of the tests can afford (tools/threads.sh).
 set(LLMCORE_THREAD_TEST_SOURCES ${LLMCORE_TEST_SOURCES})
-list(FILTER LLMCORE_THREAD_TEST_SOURCES INCLUDE REGEX "/io/|/net/(client|session)")
+list(FILTER LLMCORE_THREAD_TEST_SOURCES INCLUDE REGEX "/io/|/net/(client|curl|session)")
 add_executable(llmcore_thread_tests EXCLUDE_FROM_ALL ${LLMCORE_THREAD_TEST_SOURCES})
 llmcore_target(llmcore_thread_tests)
 target_include_directories(llmcore_thread_tests PRIVATE cpp/src tests/cpp)

@@ -32,11 +32,12 @@ check() {
   if [[ $purpose == bench ]] && ! has_header benchmark/benchmark.h; then need libbenchmark-dev; fi
   if [[ $purpose == test || $purpose == fuzz ]]; then
     if [[ " ${missing[*]-} " == *" g++ "* ]]; then
-      need libgtest-dev libgmock-dev nlohmann-json3-dev
+      need libgtest-dev libgmock-dev nlohmann-json3-dev libcurl4-openssl-dev
     else
       if ! has_header gtest/gtest.h; then need libgtest-dev; fi
       if ! has_header gmock/gmock.h; then need libgmock-dev; fi
       if ! has_header nlohmann/json.hpp; then need nlohmann-json3-dev; fi
+      if ! has_header curl/curl.h; then need libcurl4-openssl-dev; fi
     fi
   fi
   if [[ $purpose == fuzz ]]; then
