@@ -141,11 +141,12 @@ def _made(response_model: Any) -> Form[Any]:
             model = create_model(name, value=(response_model, ...))
             schema = _rooted(model.model_json_schema())
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, NameError) as error:
-        problem = str(error).partition("\n")[0]
+        problem = getattr(error, "code", None) or type(error).__name__  # its words may repeat a value
     else:
         return Form(name, schema, model, wrapped, frozenset(_names(schema)))
     raise LLMValidationError(
-        f"response_model {name} has no JSON schema: give a pydantic model, a dataclass or a TypedDict ({problem})"
+        f"response_model {name} has no JSON schema ({problem}): give a pydantic model, a dataclass, or a TypedDict "
+        "(of typing_extensions, before Python 3.12)"
     )
 
 

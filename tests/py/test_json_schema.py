@@ -9,11 +9,15 @@ from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 from typing_extensions import TypedDict
 
 from llmcore import LLMClient, LLMValidationError
 from llmcore.json_schema import Misfit, form_of
+from llmcore.providers.offline import OfflineProvider
+from llmcore.types import LLMRequest, Reply
 from support.scripted import settings_of
 
 ASK = [{"role": "user", "content": "Say it."}]
@@ -229,6 +233,51 @@ def test_the_offline_provider_gives_a_value_of_any_type(model: Any, mode: Litera
             assert found.value == again.value
             assert found.cost is not None
             assert found.cost.nano_usd == 0
+
+
+_names = st.sampled_from(["a", "b", "$ref", "type"])
+_keywords = {
+    "type": st.sampled_from(["object", "array", "string", "integer", "number", "boolean", "null", "odd", ["null"], 7]),
+    "enum": st.lists(st.integers()) | st.text(max_size=3),
+    "$ref": st.sampled_from(["#", "#/$defs/a", "#/nowhere", "odd"]),
+    "pattern": st.text("ab[]()*+?\\\\d{2}^$|", max_size=8) | st.integers(),
+    "required": st.lists(_names) | st.integers(),
+    **dict.fromkeys(("minItems", "maxItems", "minLength", "maxLength", "minProperties"), st.integers(-5, 10**6)),
+    **dict.fromkeys(
+        ("minimum", "maximum", "exclusiveMinimum", "multipleOf"),
+        st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False),
+    ),
+}
+
+
+def _schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    several, one = st.lists(inner, max_size=3), inner
+    nested: dict[str, st.SearchStrategy[Any]] = {
+        "properties": st.dictionaries(_names, one, max_size=3),
+        "$defs": st.dictionaries(_names, one, max_size=2),
+    }
+    nested |= dict.fromkeys(("anyOf", "oneOf", "allOf", "prefixItems"), several)
+    nested |= dict.fromkeys(("items", "additionalProperties"), one)
+    return st.fixed_dictionaries({}, optional=_keywords | nested)
+
+
+@given(schema=st.recursive(st.booleans() | st.integers(), _schemas, max_leaves=12).filter(lambda x: type(x) is dict))
+def test_whatever_is_given_for_a_schema_the_offline_provider_answers(schema: dict[str, Any]) -> None:
+    asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    request = LLMRequest("offline", ASK, response_format=asked)
+    found = OfflineProvider().decode(200, {}, OfflineProvider().answer(request, None))
+    assert isinstance(found, Reply)
+    json.loads(found.content)
+
+
+def test_a_schema_without_end_comes_to_one() -> None:
+    names = list("abcdefghij")
+    schema = {"type": "object", "properties": {name: {"$ref": "#"} for name in names}, "required": names}
+    many = {"type": "array", "minItems": 1000, "items": {"type": "array", "minItems": 1000, "items": {"type": "null"}}}
+    for each in (schema, many):
+        asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": each}}
+        answer = OfflineProvider().answer(LLMRequest("offline", ASK, response_format=asked), None)
+        assert len(answer) < 10_000
 
 
 def test_the_offline_provider_says_so_where_it_finds_no_value() -> None:

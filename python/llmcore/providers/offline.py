@@ -76,15 +76,10 @@ class OfflineProvider(LLMProvider):
         as_json = request.json_format or _wants_json(wanted)
         tool = None if request.stream else _forced_tool(request)
         schema = _schema_of(wanted) if tool is None else tool[1]
-        if schema is None:
+        text = None if schema is None else _filled(schema, digest, problem, severity, placeholders)
+        if text is None:
+            as_json = as_json or tool is not None
             text = _generator.generate(problem, severity, int.from_bytes(digest[:8]), placeholders, as_json)
-        else:
-
-            def sentence(number: int) -> str:
-                told = _generator.generate(problem, severity, number, placeholders, False)
-                return re.split(r"(?<=[.!?])\s", told, maxsplit=1)[0]
-
-            text = msgspec.json.encode(fill(schema, digest, sentence)).decode()
         prompt, completion = _estimator.prompt(request, len(asked)).expected, _estimator.output(text)
         usage = {
             "prompt_tokens": prompt,
@@ -164,6 +159,21 @@ def _wishes(request: LLMRequest, call_type: str | None) -> tuple[str, int, dict[
 
 def _wants_json(response_format: Any) -> bool:
     return isinstance(response_format, dict) and response_format.get("type") in ("json_object", "json_schema")
+
+
+def _filled(
+    schema: dict[str, Any], digest: bytes, problem: str, severity: int, placeholders: dict[str, str]
+) -> str | None:
+    """A value for the schema as JSON; None if it is no schema that can be filled."""
+
+    def sentence(number: int) -> str:
+        told = _generator.generate(problem, severity, number, placeholders, False)
+        return re.split(r"(?<=[.!?])\s", told, maxsplit=1)[0]
+
+    try:
+        return msgspec.json.encode(fill(schema, digest, sentence)).decode()
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return None
 
 
 def _schema_of(response_format: Any) -> dict[str, Any] | None:

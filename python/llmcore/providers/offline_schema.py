@@ -16,6 +16,7 @@ __all__ = ["fill"]
 _DEEP, _DEEPEST = 4, 12
 _USUAL: Final = 2  # items of a list
 _LONGEST: Final = 1000  # items, or characters
+_MOST: Final = 10_000  # values in all: what contains itself often enough has no end otherwise
 _FORMATS: Final[dict[str, Callable[[int], str]]] = {
     "date": lambda n: f"2026-{n % 12 + 1:02}-{n % 28 + 1:02}",
     "time": lambda n: f"{n % 24:02}:{n % 60:02}:00Z",
@@ -40,6 +41,7 @@ def fill(schema: dict[str, Any], seed: bytes, sentence: Callable[[int], str]) ->
 
     :param seed: decides every choice
     :param sentence: makes a text of a number
+    :raises ValueError, TypeError, ...: it is no schema, or none that a value of a sensible size fits
     """
     return _Filler(schema, seed, sentence).value(schema, 0)
 
@@ -50,12 +52,16 @@ class _Filler:
         self._seed = seed
         self._sentence = sentence
         self._drawn = 0
+        self._made = 0
 
     def _draw(self) -> int:
         self._drawn += 1
         return int.from_bytes(sha256(self._seed + self._drawn.to_bytes(4))[:6])
 
     def value(self, schema: Any, depth: int) -> Any:
+        self._made += 1
+        if self._made > _MOST:
+            raise ValueError("the value grows without end")
         if not isinstance(schema, dict) or depth > _DEEPEST:
             return None if depth > _DEEPEST else self._sentence(self._draw())
         if isinstance(at := schema.get("$ref"), str):
