@@ -84,6 +84,10 @@ if TYPE_CHECKING:
     from llmcore.recording import ReplayValidator as ReplayValidator
     from llmcore.replay_transport import ReplayTransport as ReplayTransport
     from llmcore.runtime import Runtime as Runtime
+    from llmcore.search import OpenAISearch as OpenAISearch
+    from llmcore.search import SearchBackend as SearchBackend
+    from llmcore.search import SearchResponse as SearchResponse
+    from llmcore.search import SearxngSearch as SearxngSearch
     from llmcore.service.dto import LLMMessageDTO as LLMMessageDTO
     from llmcore.service.dto import LLMRequestDTO as LLMRequestDTO
     from llmcore.service.dto import LLMResponseDTO as LLMResponseDTO
@@ -92,6 +96,8 @@ if TYPE_CHECKING:
     from llmcore.stream import AsyncLLMStream as AsyncLLMStream
     from llmcore.stream import LLMStream as LLMStream
     from llmcore.structured import StructuredResponse as StructuredResponse
+    from llmcore.tools import ToolRun as ToolRun
+    from llmcore.tools import tool as tool
     from llmcore.types import CallContext as CallContext
     from llmcore.types import CallRecord as CallRecord
     from llmcore.types import Chunk as Chunk
@@ -180,6 +186,7 @@ _HOME = {
     "OllamaProvider": "providers.ollama",
     "OpenAIProvider": "providers.openai",
     "OpenAIResponsesProvider": "providers.responses",
+    "OpenAISearch": "search",
     "Outcome": "_core",
     "Priority": "_core",
     "QueueFullError": "errors",
@@ -195,6 +202,9 @@ _HOME = {
     "RequestQueue": "_core",
     "ResponseCache": "_core",
     "Runtime": "runtime",
+    "SearchBackend": "search",
+    "SearchResponse": "search",
+    "SearxngSearch": "search",
     "Settings": "config",
     "Sink": "types",
     "StreamDecoder": "providers.stream",
@@ -203,6 +213,7 @@ _HOME = {
     "TokenTracker": "_core",
     "ToolCall": "types",
     "ToolCallDelta": "types",
+    "ToolRun": "tools",
     "UnknownModelError": "errors",
     "Usage": "_core",
     "UsageTracker": "ledger.tracker",
@@ -213,6 +224,7 @@ _HOME = {
     "llm_services_provider": "integrations.fastapi",
     "log_rag_query": "ledger.logger",
     "register_provider": "providers.registry",
+    "tool": "tools",
 }
 
 __all__ = [
@@ -281,6 +293,7 @@ __all__ = [
     "OllamaProvider",
     "OpenAIProvider",
     "OpenAIResponsesProvider",
+    "OpenAISearch",
     "Outcome",
     "Priority",
     "QueueFullError",
@@ -296,6 +309,9 @@ __all__ = [
     "RequestQueue",
     "ResponseCache",
     "Runtime",
+    "SearchBackend",
+    "SearchResponse",
+    "SearxngSearch",
     "Settings",
     "Sink",
     "StreamDecoder",
@@ -304,6 +320,7 @@ __all__ = [
     "TokenTracker",
     "ToolCall",
     "ToolCallDelta",
+    "ToolRun",
     "UnknownModelError",
     "Usage",
     "UsageTracker",
@@ -314,6 +331,7 @@ __all__ = [
     "llm_services_provider",
     "log_rag_query",
     "register_provider",
+    "tool",
 ]
 
 

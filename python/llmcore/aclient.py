@@ -10,13 +10,15 @@ from llmcore.transport import TransportError
 from llmcore.types import LLMResponse, Message, Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from llmcore.conversation import Content, ConversationMemory
     from llmcore.kinds import EmbeddingResponse, ImageResponse
     from llmcore.runtime import Runtime
+    from llmcore.search import SearchBackend, SearchResponse
     from llmcore.structured import Mode, StructuredResponse
+    from llmcore.tools import OnError, Tool, ToolRun
     from llmcore.types import Money
 
 __all__ = ["AsyncLLMClient", "run"]
@@ -170,6 +172,33 @@ class AsyncLLMClient(View):
         except StopIteration as end:
             answer: EmbeddingResponse = end.value
             return answer
+
+    async def run_tools(
+        self,
+        messages: list[Message],
+        functions: "Iterable[Callable[..., Any] | Tool] | Mapping[str, Callable[..., Any]]",
+        *,
+        max_rounds: int = 10,
+        on_error: "OnError" = "tell",
+        **options: Any,
+    ) -> "ToolRun":
+        """A completion with functions of yours, which may be async: as :meth:`llmcore.client.LLMClient.run_tools`."""
+        from llmcore.tools import run_tools_async
+
+        return await run_tools_async(self, messages, functions, max_rounds=max_rounds, on_error=on_error, **options)
+
+    async def search_web(
+        self,
+        queries: "str | Sequence[str]",
+        max_results: int = 10,
+        *,
+        backend: "SearchBackend | None" = None,
+        **options: Any,
+    ) -> "SearchResponse":
+        """Pages of the web: as :meth:`llmcore.client.LLMClient.search_web`."""
+        from llmcore.search import search_web_async
+
+        return await search_web_async(self, queries, max_results, backend, **options)
 
     async def chat(self, memory: "ConversationMemory", content: "Content | None" = None, **options: Any) -> LLMResponse:
         """Says something in a conversation: as :meth:`llmcore.client.LLMClient.chat`."""

@@ -10,13 +10,15 @@ from llmcore.transport import TransportError
 from llmcore.types import LLMResponse, Message, Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from llmcore.conversation import Content, ConversationMemory
     from llmcore.kinds import EmbeddingResponse, ImageResponse
     from llmcore.runtime import Runtime
+    from llmcore.search import SearchBackend, SearchResponse
     from llmcore.structured import Mode, StructuredResponse
+    from llmcore.tools import OnError, Tool, ToolRun
     from llmcore.types import Money
 
 __all__ = ["LLMClient", "run"]
@@ -224,6 +226,56 @@ class LLMClient(View):
         except StopIteration as end:
             answer: EmbeddingResponse = end.value
             return answer
+
+    def run_tools(
+        self,
+        messages: list[Message],
+        functions: "Iterable[Callable[..., Any] | Tool] | Mapping[str, Callable[..., Any]]",
+        *,
+        max_rounds: int = 10,
+        on_error: "OnError" = "tell",
+        **options: Any,
+    ) -> "ToolRun":
+        """A completion for which the model may call functions of yours, round after round, until it answers.
+
+        Each round is a call of its own in the ledger, and a child of the first; so are calls that the functions make.
+        What a function returns is told as it is if it is text, else as JSON. A function that is not there, arguments
+        that do not fit, and with on_error="tell" the words of an exception, are told to the model as well.
+
+        :param functions: functions with typed parameters and a docstring, or a dict of them by the names to show; see
+            :func:`llmcore.tools.tool`
+        :param max_rounds: most calls
+        :param on_error: what an exception of a function does: "tell" the model, or "raise" it here
+        :param options: arguments of :meth:`complete`; `deadline` is that of all rounds together, functions included;
+            a `tool_choice` that insists on a tool holds for the first round
+        :raises LLMValidationError: it still calls functions after all rounds; it has all `calls` and their `cost`
+        :raises LLMError: as complete()
+        """
+        from llmcore.tools import run_tools
+
+        return run_tools(self, messages, functions, max_rounds=max_rounds, on_error=on_error, **options)
+
+    def search_web(
+        self,
+        queries: "str | Sequence[str]",
+        max_results: int = 10,
+        *,
+        backend: "SearchBackend | None" = None,
+        **options: Any,
+    ) -> "SearchResponse":
+        """Pages of the web, by SearXNG or OpenAI's web search. Each query is a call of its own in the ledger; the first
+        is the parent of the others.
+
+        :param queries: a query or several
+        :param max_results: most pages for each
+        :param backend: where they go; None: SearXNG where ``SEARXNG_URL`` is set, else OpenAI
+        :param options: the context of the calls, and arguments of :meth:`complete`
+        :raises LLMConfigError: nothing is configured to search with
+        :raises LLMError: as complete()
+        """
+        from llmcore.search import search_web
+
+        return search_web(self, queries, max_results, backend, **options)
 
     def chat(self, memory: "ConversationMemory", content: "Content | None" = None, **options: Any) -> LLMResponse:
         """Says something in a conversation and remembers it together with its answer, tool calls included.

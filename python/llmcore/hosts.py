@@ -20,7 +20,8 @@ class Host:
     url_variable: str | None = None
     #: the model of a call that names none; None: there is no sensible one
     model: str | None = None
-    #: which API it speaks: chat (Chat Completions), responses, azure, messages (Anthropic), llama, ollama, offline
+    #: which API it speaks: chat (Chat Completions), responses, azure, messages (Anthropic), llama, ollama, searxng,
+    #: offline
     protocol: str = "chat"
     #: it charges nothing
     free: bool = False
@@ -129,6 +130,8 @@ _ALL = (
         free=True,
         schema_dialect="all",
     ),
+    # No model, but pages of the web.
+    Host("searxng", None, "SEARXNG_API_KEY", "SEARXNG_URL", "searxng", protocol="searxng", free=True),
     Host(
         "offline",
         None,

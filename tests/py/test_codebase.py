@@ -28,7 +28,7 @@ LAYERS = (
     {"runtime"},
     {"prepare"},
     {"embeddings", "images"},
-    {"client", "aclient", "stream", "structured", "structured_instructor"},
+    {"client", "aclient", "stream", "structured", "structured_instructor", "search", "tools"},
     {"service"},
     {"cli", "integrations"},
 )

@@ -80,6 +80,10 @@ def _built_in(host: Host, settings: "Settings | None") -> LLMProvider:
             from llmcore.providers.ollama import OllamaProvider
 
             return OllamaProvider(own.base_url, own.api_key)
+        case "searxng":
+            from llmcore.providers.searxng import SearxngProvider
+
+            return SearxngProvider(own.base_url, own.api_key)
         case _:
             from llmcore.providers.openai import OpenAIProvider
 
