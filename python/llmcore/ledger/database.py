@@ -1,5 +1,6 @@
 """One database that holds, or will hold, a ledger: where it is, how it is opened, and what to say when that fails."""
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmcore.errors import LedgerError
+from llmcore.ledger.damage import mark_as_ours, set_aside
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
 __all__ = ["DEFAULT_URL", "Database", "is_locked", "reason_of"]
+
+_log = logging.getLogger("llmcore.ledger")
 
 #: a file in the working directory
 DEFAULT_URL = "sqlite:///llmcore.db"
@@ -172,6 +176,14 @@ class Database:
 
         :raises LedgerError: this database cannot hold the ledger
         """
+        try:
+            return self._connected()
+        except LedgerError as error:
+            if not self.rescued(error.__cause__):
+                raise
+        return self._connected()
+
+    def _connected(self) -> "Connection":
         with self._connecting() as connection:
             if connection.dialect.name == "sqlite":
                 self._prepare_sqlite(connection)
@@ -246,7 +258,10 @@ class Database:
 
         # Past SQLAlchemy, for which every statement is part of a transaction; these must not be.
         driver = _driver(connection)
+        connection.info[_FILE] = self._file_now()
         driver.execute(f"PRAGMA busy_timeout = {_WRITE_TIMEOUT_MS}")
+        if self._host is None:
+            mark_as_ours(driver)
         # A statement that inserts many rows keeps what it takes to undo it; in a file, that costs as much as the rows.
         driver.execute("PRAGMA temp_store = MEMORY")
         driver.execute("PRAGMA cache_size = -16000")  # 16 MB at most: rows land all over the indices
@@ -258,7 +273,7 @@ class Database:
         begin_writing(connection)
         connection.exec_driver_sql("DELETE FROM llm_calls WHERE FALSE")
         connection.rollback()
-        connection.info[_FILE] = self._file_now()
+        connection.info[_FILE] = self._file_now()  # it may have been made just now
 
     @staticmethod
     def _migrate_sqlite(connection: "Connection") -> None:
@@ -293,6 +308,25 @@ class Database:
         would be lost.
         """
         return self._path is not None and self._file_now() != connection.info[_FILE]
+
+    @staticmethod
+    def file_of(connection: "Connection | None") -> tuple[int, int] | None:
+        """Which file a connection of :meth:`connect` has open, if that is known."""
+        found: tuple[int, int] | None = None if connection is None else connection.info.get(_FILE)
+        return found
+
+    def rescued(self, error: BaseException | None, file: tuple[int, int] | None = None) -> bool:
+        """Whether what failed because the file is damaged can be tried again, since a new one can take its place: the
+        damaged one is kept aside, which is said.
+
+        :param file: the one that was damaged, as a connection knows it; None: the one that is there
+        """
+        if error is None or _sqlite_code(error) != _CORRUPT or self._path is None or self._host is not None:
+            return False
+        aside = set_aside(self._path, file or self._file_now())
+        if aside is not None:
+            _log.error("the ledger %s is damaged: it is kept as %s, and a new one is begun", self.location, aside)
+        return aside is not None or (file is not None and file != self._file_now())
 
     def after_fork(self) -> Any:
         """In a forked child: forgets what belongs to the parent and returns what must never be closed here."""

@@ -446,7 +446,10 @@ class Writer:
         except Exception as error:
             if is_locked(error):
                 raise
+            file = self.database.file_of(self._connection)
             self._disconnect()
+            if self.database.rescued(error, file):
+                return work(*self._connected())
             # A server may have cut an idle connection; only a new one tells whether it is down.
             if not (reused and getattr(error, "connection_invalidated", False)):
                 raise
