@@ -23,9 +23,12 @@ find_package(Threads REQUIRED)
 
 set(LLMCORE_NET_HEADERS
     client.hpp
+    client_setup.hpp
+    config_manager.hpp
     curl_transport.hpp
     hosts.hpp
     provider.hpp
+    provider_factory.hpp
     providers.hpp
     session.hpp
     transport.hpp)
@@ -42,9 +45,13 @@ set(LLMCORE_NET_SOURCES
     client_mail.cpp
     client_recording.cpp
     client_request.cpp
+    client_setup.cpp
     client_worker.cpp
+    config_fields.cpp
+    config_manager.cpp
     curl_faults.cpp
     curl_transport.cpp
+    environment.cpp
     failures.cpp
     hosts.cpp
     http_provider.cpp
@@ -56,6 +63,7 @@ set(LLMCORE_NET_SOURCES
     offline_provider.cpp
     phrases.cpp
     provider.cpp
+    provider_factory.cpp
     providers.cpp
     session.cpp
     session_json.cpp

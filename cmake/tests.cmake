@@ -39,10 +39,12 @@ set(LLMCORE_TEST_SOURCES
     net/client_scenario_test.cpp
     net/client_test.cpp
     net/client_thread_test.cpp
+    net/config_manager_test.cpp
     net/curl_transport_test.cpp
-    net/session_test.cpp
     net/json_test.cpp
+    net/provider_factory_test.cpp
     net/provider_golden_test.cpp
+    net/session_test.cpp
     offline_test.cpp
     outcome_test.cpp
     rate_limiter_test.cpp
