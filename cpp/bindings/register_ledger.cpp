@@ -209,6 +209,63 @@ py::tuple filled_columns(const py::list& values, std::size_t width, bool flags_a
   return py::make_tuple(py::tuple(py::cast(kept)), filled);
 }
 
+// --- arrays, as PostgreSQL writes them (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO) -----------------------
+
+std::string_view text_of(PyObject* object) {
+  if (object == Py_None) return {};
+  Py_ssize_t size = 0;
+  const char* text = PyUnicode_AsUTF8AndSize(object, &size);
+  if (text == nullptr) throw py::error_already_set();
+  return {text, static_cast<std::size_t>(size)};
+}
+
+void append_quoted(std::string& array, std::string_view text) {
+  array += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') array += '\\';
+    array += c;
+  }
+  array += '"';
+}
+
+void append_item(std::string& array, PyObject* value) {
+  if (value == Py_None) {
+    array += "NULL";
+  } else if (PyUnicode_Check(value) != 0) {
+    append_quoted(array, text_of(value));
+  } else if (PyBool_Check(value) != 0) {
+    array += value == Py_True ? 't' : 'f';
+  } else if (PyBytes_Check(value) != 0) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    array += "\"\\\\x";
+    for (const char c : std::string_view(PyBytes_AS_STRING(value), static_cast<std::size_t>(PyBytes_GET_SIZE(value)))) {
+      array += kDigits[static_cast<unsigned char>(c) >> 4U];
+      array += kDigits[static_cast<unsigned char>(c) & 0xFU];
+    }
+    array += '"';
+  } else {  // numbers: as Python writes them, which reads back as the same
+    array += text_of(py::str(value).ptr());
+  }
+}
+
+/// The columns of rows, each as one array: what a server takes apart in a fraction of the time that single rows take.
+py::tuple column_arrays(const py::list& values, std::size_t width) {
+  const std::size_t size = values.size();
+  if (width == 0 || size % width != 0) throw py::value_error("these are no rows of that width");
+  py::tuple arrays(width);
+  std::string array;
+  for (std::size_t column = 0; column < width; ++column) {
+    array = "{";
+    for (std::size_t i = column; i < size; i += width) {
+      if (array.size() > 1) array += ',';
+      append_item(array, PyList_GET_ITEM(values.ptr(), static_cast<Py_ssize_t>(i)));
+    }
+    array += '}';
+    arrays[column] = py::str(array);
+  }
+  return arrays;
+}
+
 py::list notes_of(const LedgerBatch& batch) {
   py::list notes;
   LedgerEntry note;
@@ -277,14 +334,6 @@ enum Read : std::size_t {
 constexpr std::size_t kRead = 19;
 
 using Row = std::array<PyObject*, kRead>;  // borrowed
-
-std::string_view text_of(PyObject* object) {
-  if (object == Py_None) return {};
-  Py_ssize_t size = 0;
-  const char* text = PyUnicode_AsUTF8AndSize(object, &size);
-  if (text == nullptr) throw py::error_already_set();
-  return {text, static_cast<std::size_t>(size)};
-}
 
 std::int64_t integer_of(PyObject* object) {
   const long long number = PyLong_AsLongLong(object);
@@ -438,6 +487,7 @@ void register_ledger(py::module_& m) {
           py::arg("row"))
       .def_static(
           "day_of", [](const LedgerSums::Key& key) { return tuple_of(LedgerSums::day_of(key)); }, py::arg("hour"));
+  m.def("column_arrays", &column_arrays, py::arg("values"), py::arg("width"));
   m.def("filled_columns", &filled_columns, py::arg("values"), py::arg("width"), py::kw_only(),
         py::arg("flags_are_numbers"));
   m.def(

@@ -1368,6 +1368,9 @@ class LedgerSums:
     def day_of(hour: tuple[str, ...]) -> tuple[str, ...]:
         """The key of the day that an hour's key is a part of."""
 
+def column_arrays(values: list[Any], width: SupportsIndex) -> tuple[str, ...]:
+    """The columns of rows in a flat list, each as one array in the form that PostgreSQL reads."""
+
 def filled_columns(
     values: list[Any], width: SupportsIndex, *, flags_are_numbers: bool
 ) -> tuple[tuple[int, ...], list[Any]]:

@@ -4,9 +4,11 @@ import sqlite3
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, exc
+from sqlalchemy import Column, Connection, String, Table, exc
+from sqlalchemy.dialects import postgresql
 
-from llmcore._core import LedgerBatch, filled_columns
+from llmcore._core import LedgerBatch, column_arrays, filled_columns
+from llmcore.ledger.models import llm_attempts, llm_calls, llm_payloads
 from llmcore.ledger.revisions import begin_writing
 from llmcore.ledger.rollups import Rollup
 from llmcore.ledger.rows import ATTEMPT_COLUMNS, CALL_COLUMNS, PAYLOAD_COLUMNS, repaired
@@ -16,6 +18,7 @@ __all__ = ["Inserts"]
 # The rows of calls that were begun, of calls that are over, of attempts, and of texts: each a flat list of values.
 Rows = tuple[list[Any], list[Any], list[Any], list[Any]]
 
+_POSTGRESQL: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 # Rows per statement on SQLite, at most. Each statement is one release of the interpreter lock, which is long in coming
 # back when many threads want it, and costs less per row than a statement for each.
 _CHUNKS = (1024, 256, 64, 16, 4)
@@ -27,25 +30,34 @@ class _Insert:
     """How rows get into one table of one kind of database. Rows come one after the other in a flat list: no tuple per
     row lives on, so the garbage collector has nothing to visit. Columns in which no row has anything are left out.
 
-    :param parameters: how many parameters a statement may have; 0: single rows are better
+    :param parameters: how many parameters a statement may have on SQLite; 0: PostgreSQL
     """
 
-    def __init__(self, table: str, columns: tuple[str, ...], conflict: str, mark: str, parameters: int) -> None:
+    def __init__(self, table: Table, columns: tuple[str, ...], conflict: str, parameters: int) -> None:
         self._table = table
         self._columns = columns
         self._conflict = conflict
-        self._mark = mark
         self._parameters = parameters
-        self._statements = lru_cache(maxsize=_MOST_SHAPES)(self._statements_for)
+        self._statements = lru_cache(maxsize=_MOST_SHAPES)(self._for_sqlite if parameters else self._for_postgresql)
 
-    def _statements_for(self, kept: tuple[int, ...]) -> tuple[str, dict[int, str]]:
+    def _head(self, kept: tuple[int, ...]) -> str:
+        return f"INSERT INTO {self._table.name} ({', '.join(self._columns[place] for place in kept)})"
+
+    def _for_sqlite(self, kept: tuple[int, ...]) -> tuple[str, dict[int, str]]:
         """The statement for one row, and those for many: by how many values they take, the largest first."""
         width = len(kept)
-        row = f"({', '.join([self._mark] * width)})"
-        head = f"INSERT INTO {self._table} ({', '.join(self._columns[place] for place in kept)}) VALUES"
+        row = f"({', '.join('?' * width)})"
         sizes = sorted({min(rows, self._parameters // width) for rows in _CHUNKS} - {0}, reverse=True)
-        many = {size * width: f"{head} {', '.join([row] * size)} {self._conflict}" for size in sizes}
-        return f"{head} {row} {self._conflict}", many
+        many = {size * width: f"{self._head(kept)} VALUES {', '.join([row] * size)} {self._conflict}" for size in sizes}
+        return f"{self._head(kept)} VALUES {row} {self._conflict}", many
+
+    def _for_postgresql(self, kept: tuple[int, ...]) -> tuple[str, dict[int, str]]:
+        """The statement for one row, and the one for any number, which takes each column as one array."""
+        width = len(kept)
+        types = (_type_of(self._table.c[self._columns[place]]) for place in kept)
+        arrays = f"SELECT * FROM unnest({', '.join(f'%s::{type}[]' for type in types)})"
+        one = f"{self._head(kept)} VALUES ({', '.join(['%s'] * width)}) {self._conflict}"
+        return one, {width: f"{self._head(kept)} {arrays} {self._conflict}"}
 
     def run(self, connection: Connection, values: list[Any]) -> None:
         """Inserts all rows."""
@@ -54,13 +66,21 @@ class _Insert:
         kept, values = filled_columns(values, len(self._columns), flags_are_numbers=self._parameters > 0)
         one, many = self._statements(kept)
         width, done = len(kept), 0
+        if self._parameters == 0 and len(values) > width:
+            connection.exec_driver_sql(many[width], column_arrays(values, width))
+            return
         for size, statement in many.items():
-            while len(values) - done >= size:
+            while len(values) - done >= size > width:
                 connection.exec_driver_sql(statement, tuple(values[done : done + size]))
                 done += size
         if done < len(values):
             rows = [tuple(values[start : start + width]) for start in range(done, len(values), width)]
             connection.exec_driver_sql(one, rows)
+
+
+def _type_of(column: Column[Any]) -> str:
+    """What its values are given as. A text that is too long has to be refused: a cast to VARCHAR(36) would cut it."""
+    return "TEXT" if isinstance(column.type, String) else str(column.type.compile(_POSTGRESQL))
 
 
 _PENDING = "status = 'pending' AND spool = {0}"
@@ -91,23 +111,21 @@ class Inserts:
             self._mark, self._lock = "?", ""
             parameters = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         else:
-            # psycopg sends many single rows in one go, but takes a statement with thousands of parameters apart anew
-            # every time.
             self._mark, self._lock = "%s", " FOR UPDATE"
             parameters = 0
             by_month = ", created_at"  # a partitioned table's key holds what it is partitioned by
         self._rollup = Rollup(connection)
-        how = (self._mark, parameters)
+        how = (parameters,)
         update = ", ".join(f"{column} = excluded.{column}" for column in CALL_COLUMNS[1:])
-        self._calls = _Insert("llm_calls", CALL_COLUMNS, f"ON CONFLICT (id{by_month}) DO UPDATE SET {update}", *how)
+        self._calls = _Insert(llm_calls, CALL_COLUMNS, f"ON CONFLICT (id{by_month}) DO UPDATE SET {update}", *how)
         known = f"ON CONFLICT (id{by_month}) DO NOTHING"  # its end may have come by another way
-        self._begun = _Insert("llm_calls", CALL_COLUMNS, known, *how)
+        self._begun = _Insert(llm_calls, CALL_COLUMNS, known, *how)
         known = f"ON CONFLICT (call_id, number{by_month}) DO NOTHING"
-        self._attempts = _Insert("llm_attempts", ATTEMPT_COLUMNS, known, *how)
+        self._attempts = _Insert(llm_attempts, ATTEMPT_COLUMNS, known, *how)
         # What was said at a call's beginning stays when its end says nothing of it.
         merged = ", ".join(f"{name} = coalesce(excluded.{name}, llm_payloads.{name})" for name in PAYLOAD_COLUMNS[1:])
         known = f"ON CONFLICT (call_id{by_month}) DO UPDATE SET {merged}"
-        self._payloads = _Insert("llm_payloads", PAYLOAD_COLUMNS, known, *how)
+        self._payloads = _Insert(llm_payloads, PAYLOAD_COLUMNS, known, *how)
 
     def write(
         self, connection: Connection, spool: str, batch: LedgerBatch, through: int
