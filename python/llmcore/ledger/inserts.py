@@ -210,6 +210,13 @@ class Inserts:
     def _position(self, connection: Connection, spool: str) -> int:
         query = f"SELECT position FROM llm_spools WHERE id = {self._mark}{self._lock}"
         found = connection.exec_driver_sql(query, (spool,)).scalar()
+        if found is None and self._lock:
+            # Only a row can be locked. Whoever else writes from this spool for the first time waits here.
+            connection.exec_driver_sql(
+                "INSERT INTO llm_spools (id, position, updated_at) VALUES (%s, 0, CURRENT_TIMESTAMP) ON CONFLICT DO NOTHING",
+                (spool,),
+            )
+            found = connection.exec_driver_sql(query, (spool,)).scalar()
         return 0 if found is None else int(found)
 
     def _move(self, connection: Connection, spool: str, position: int) -> None:
