@@ -249,7 +249,8 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
         shared = finish.source is not Source.PROVIDER
         if shared or reply is None:
             body = finish.payload or b""
-            decoded = _decoded_again(call, runtime.provider(finish.provider), body) if body else None
+            own = next((one for one in call.providers if one.name == finish.provider), None)
+            decoded = _decoded_again(call, own or runtime.provider(finish.provider), body) if body else None
             if not isinstance(decoded, Reply):  # only where a provider's decode() is not a function of its bytes
                 told = f"{finish.provider}: its stored answer cannot be decoded again"
                 raise _fail(runtime, call, finish, Outcome.SERVER_ERROR, told)

@@ -4,8 +4,9 @@ they differ. Settings, providers and prices read it; a compatible host more is a
 
 from dataclasses import dataclass, field
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
-__all__ = ["HOSTS", "Host", "provider_variables"]
+__all__ = ["HOSTS", "Host", "host_at", "provider_variables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,3 +226,12 @@ def provider_variables() -> dict[str, tuple[str, ...]]:
             if variable is not None:
                 found.setdefault(variable, ("providers", host.name, setting))
     return found
+
+
+def host_at(url: str) -> Host:
+    """The one that answers Chat Completions at that URL; where none is known to, OpenAI."""
+    at = urlsplit(url).hostname
+    for host in HOSTS.values():
+        if host.base_url is not None and urlsplit(host.base_url).hostname == at and host.protocol in ("chat", "azure"):
+            return host
+    return HOSTS["azure" if at is not None and at.endswith(".azure.com") else "openai"]

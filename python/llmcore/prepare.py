@@ -228,6 +228,31 @@ class View:
         encoded = encode(self._chain[0][0], request)
         return self._flow(request, encoded, *worst(request), resolve(described), priority, deadline, cache, call_type)
 
+    def prepare_relayed(
+        self,
+        relay: "LLMProvider",
+        request: Request,
+        encoded: HttpRequest,
+        priority: Priority,
+        deadline: float | None,
+        cache: bool | None,
+        call_type: str | None,
+    ) -> "Generator[Step, Result, LLMResponse]":
+        """A call whose HTTP request is made already. Without a limit of its own it may come to the settings'
+        max_tokens.
+
+        :param relay: stands in for its provider; there is no other
+        :param encoded: the request
+        """
+        if type(request) is LLMRequest:
+            output, images = most_output(request) or self.runtime.settings.defaults.max_tokens, 0
+        else:
+            assert isinstance(request, EmbeddingRequest | ImageRequest)
+            output, images = worst(request)
+        chain = [(relay, request.model)]
+        context = resolve({})
+        return self._flow(request, encoded, output, images, context, priority, deadline, cache, call_type, chain)
+
     def _flow(
         self,
         request: Request,
@@ -239,21 +264,25 @@ class View:
         deadline: float | None,
         cache: bool | None,
         call_type: str | None,
+        chain: "Sequence[tuple[LLMProvider, str]] | None" = None,
     ) -> "Generator[Step, Result, LLMResponse]":
         """A call's way through the engine.
 
         :param encoded: the request as the first provider wants it
         :param output: the most tokens that may be generated
         :param images: the most pictures
+        :param chain: None takes the client's
         """
         runtime = self.runtime
-        first = self._chain[0][0]
+        relayed = chain is not None
+        chain = chain or self._chain
+        first = chain[0][0]
         estimate = runtime.estimator.prompt(request, len(encoded.body))
         providers = [first]
         requests = [request]
         card = price(runtime, first, request, request.model)
         targets = [Target(first.name, request.model, estimate.upper, output, images, card, False)]
-        for provider, fallback_model in self._chain[1:]:
+        for provider, fallback_model in chain[1:]:
             providers.append(provider)
             requests.append(_for_model(request, fallback_model))
             card = price(runtime, provider, request, fallback_model)
@@ -266,6 +295,8 @@ class View:
         if request.stream:
             # What is stored is the bytes as they came. A provider may say elsewhere than in the body which it wants.
             asked += b"\0stream"
+        if relayed:  # to wherever its maker wants
+            asked += b"\0" + encoded.url.encode()
         key = fingerprint(self.tenant, first.name, request.model, asked) if keep else None
         call = Call(
             self.tenant,

@@ -16,10 +16,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
-from urllib.parse import urlsplit
 
 from llmcore.errors import LLMConfigError
-from llmcore.hosts import HOSTS
+from llmcore.hosts import host_at
 from llmcore.ledger.logger import LLMLogger
 from llmcore.types import Failure, LLMCallTypeEnum
 
@@ -90,11 +89,7 @@ def _is_anthropic(client: object) -> bool:
 def _provider_at(client: Any, protocol: str) -> str:
     if protocol == "messages":
         return "anthropic"
-    at = urlsplit(str(getattr(client, "base_url", ""))).hostname
-    for host in HOSTS.values():
-        if host.base_url is not None and urlsplit(host.base_url).hostname == at and host.protocol in ("chat", "azure"):
-            return host.name
-    return "azure" if at is not None and at.endswith(".azure.com") else "openai"
+    return host_at(str(getattr(client, "base_url", ""))).name
 
 
 def _recorded(original: Callable[..., Any], recording: "_Recording") -> Callable[..., Any]:
