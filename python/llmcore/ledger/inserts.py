@@ -213,7 +213,8 @@ class Inserts:
         if found is None and self._lock:
             # Only a row can be locked. Whoever else writes from this spool for the first time waits here.
             connection.exec_driver_sql(
-                "INSERT INTO llm_spools (id, position, updated_at) VALUES (%s, 0, CURRENT_TIMESTAMP) ON CONFLICT DO NOTHING",
+                "INSERT INTO llm_spools (id, position, updated_at) VALUES (%s, 0, CURRENT_TIMESTAMP) "
+                "ON CONFLICT DO NOTHING",
                 (spool,),
             )
             found = connection.exec_driver_sql(query, (spool,)).scalar()

@@ -127,8 +127,13 @@ def test_of_two_that_want_a_spool_that_was_left_one_gets_it(tmp_path: Path) -> N
         start.wait(30)
         tracker.record(call(cost=1))
         tracker.flush(30)
+        for _ in range(3000):  # what others left is taken over when there is nothing else to do
+            if sum(one.stats().adopted for one in trackers) == 500:
+                break
+            pause.wait(0.01)
         tracker.close()
 
+    pause = threading.Event()
     threads = [threading.Thread(target=use, args=(tracker,)) for tracker in trackers]
     for thread in threads:
         thread.start()
