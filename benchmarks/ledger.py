@@ -175,18 +175,18 @@ def peers(calls: int, ours: float) -> None:
     python, absent = peers_python(RECORDERS.values())
     with ServerProcess("chat") as server:
         for name, requirement in RECORDERS.items():
+            if requirement in absent:
+                print(f"         {name} could not be installed, and is left out")
+                continue
             command = [python, str(HERE / "recorders.py"), name, str(calls), server.base_url.removesuffix("/v1")]
-            done = (
-                None if requirement in absent else subprocess.run(command, capture_output=True, text=True, check=False)
-            )
-            if done is None or not done.stdout:
-                print(f"         {name} could not be {'installed' if done is None else 'run'}, and is left out")
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if not done.stdout:
+                print(f"         {name} could not be run, and is left out: {done.stderr[-200:]}")
                 continue
             found = json.loads(done.stdout.splitlines()[-1])
-            print(
-                f"         {name:28} {found['thread_us']:9.1f} us of CPU a call, {found['process_us']:,.0f} with its threads: "
-                f"{found['thread_us'] / ours:.0f} x"
-            )
+            thread, process = found["thread_us"], found["process_us"]
+            told = f"{thread:9.1f} us of CPU a call, {process:,.0f} with its threads"
+            print(f"         {name:28} {told}: {thread / ours:.0f} x")
 
 
 # --- 2. the drain -----------------------------------------------------------------------------------------------------
