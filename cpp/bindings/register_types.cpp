@@ -5,6 +5,7 @@
 #include "fastcall.hpp"
 #include "llmcore/fingerprint.hpp"
 #include "llmcore/outcome.hpp"
+#include "llmcore/text_weight.hpp"
 #include "llmcore/types.hpp"
 
 namespace llmcore::bindings {
@@ -138,6 +139,15 @@ void register_types(py::module_& m) {
             .format(u.input_tokens(), u.cached_tokens(), u.output_tokens(), u.reasoning, u.estimated);
       });
 
+  m.def(
+      "text_weight",
+      [](const py::str& text) {
+        Py_ssize_t size = 0;
+        const char* utf8 = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
+        if (utf8 == nullptr) throw py::error_already_set();
+        return text_weight({utf8, static_cast<std::size_t>(size)});
+      },
+      py::arg("text"));
   m.def(
       "sha256",
       [](std::string_view bytes) {

@@ -3,44 +3,21 @@
 #include <algorithm>
 #include <utility>
 
+#include "llmcore/text_weight.hpp"
+
 namespace llmcore {
 
 namespace {
 
-// Thousandths of a token: what a byte of text comes to, and what a message and a tool call bring with them.
-constexpr std::int64_t kLetter = 190;
-constexpr std::int64_t kSpace = 300;
-constexpr std::int64_t kDigit = 650;
-constexpr std::int64_t kMark = 550;
-constexpr std::int64_t kBreak = 400;
-constexpr std::int64_t kOther = 330;
+// Thousandths of a token: what a message and a tool call bring with them.
 constexpr std::int64_t kMessage = 4'000;
 constexpr std::int64_t kCall = 5'000;
-
-std::int64_t weight_of(std::string_view text) noexcept {
-  std::int64_t weight = 0;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z')) {
-      weight += kLetter;
-    } else if (byte == ' ') {
-      weight += kSpace;
-    } else if (byte >= '0' && byte <= '9') {
-      weight += kDigit;
-    } else if (byte == '\n' || byte == '\r' || byte == '\t') {
-      weight += kBreak;
-    } else {
-      weight += byte >= 0x80 ? kOther : kMark;
-    }
-  }
-  return weight;
-}
 
 constexpr std::int64_t in_tokens(std::int64_t weight) noexcept { return (weight + 999) / 1'000; }
 
 }  // namespace
 
-std::int64_t estimated_tokens(std::string_view text) noexcept { return in_tokens(kMessage + weight_of(text)); }
+std::int64_t estimated_tokens(std::string_view text) noexcept { return in_tokens(kMessage + text_weight(text)); }
 
 ConversationMemory::ConversationMemory(std::string system_prompt, std::size_t max_messages, std::int64_t max_tokens)
     : system_prompt_(std::move(system_prompt)),
@@ -111,8 +88,9 @@ std::size_t ConversationMemory::size() const noexcept {
 
 std::int64_t ConversationMemory::tokens_of(const Message& message) const noexcept {
   if (max_tokens_ == 0) return 0;
-  std::int64_t weight = kMessage + weight_of(message.content);
-  for (const ToolCall& call : message.tool_calls) weight += kCall + weight_of(call.name) + weight_of(call.arguments);
+  std::int64_t weight = kMessage + text_weight(message.content);
+  for (const ToolCall& call : message.tool_calls)
+    weight += kCall + text_weight(call.name) + text_weight(call.arguments);
   return in_tokens(weight);
 }
 

@@ -1368,6 +1368,12 @@ class LedgerSums:
     def day_of(hour: tuple[str, ...]) -> tuple[str, ...]:
         """The key of the day that an hour's key is a part of."""
 
+def text_weight(text: str) -> int:
+    """What text comes to in thousandths of a token, before anybody has counted them.
+
+    :raises UnicodeEncodeError: it holds half of a surrogate pair
+    """
+
 def column_arrays(values: list[Any], width: SupportsIndex) -> tuple[str, ...]:
     """The columns of rows in a flat list, each as one array in the form that PostgreSQL reads."""
 

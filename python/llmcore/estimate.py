@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from llmcore._core import text_weight
 from llmcore.types import Message, Reply, Request, Usage
 
 __all__ = ["PromptSize", "TokenEstimate", "TokenEstimator", "fill_in"]
@@ -27,13 +28,6 @@ _ENOUGH: Final = 32  # corrections of a model, after which it is well known
 _FADED: Final = 10_000
 _LEAP: Final = 50_000  # tokens: what is claimed beyond that is not believed at once, and not reserved for
 _LONG: Final = 200  # tokens of text
-
-# What a byte of text comes to.
-_LETTER, _SPACE, _DIGIT, _MARK, _BREAK, _OTHER = 190, 300, 650, 550, 400, 330
-_LETTERS: Final = bytes(range(65, 91)) + bytes(range(97, 123))
-_SPACE_AND_DIGITS: Final = b" 0123456789"
-_BREAKS: Final = b"\n\r\t"
-_OTHERS: Final = bytes(range(128, 256))
 
 # A tool's schema: its names and descriptions count by their bytes; JSON's marks, and the words that each schema has,
 # do not.
@@ -345,19 +339,10 @@ def _measure(messages: list[Message], tools: Any, response_format: Any) -> Promp
 
 
 def _text(text: str) -> int:
-    data = text.encode("utf-8", "replace")
-    rest = data.translate(None, _LETTERS)
-    left = len(rest)
-    spaces = rest.count(b" ")
-    weight = (len(data) - left) * _LETTER + spaces * _SPACE
-    if left == spaces:
-        return weight
-    rest = rest.translate(None, _SPACE_AND_DIGITS)
-    weight += (left - spaces - len(rest)) * _DIGIT
-    left = len(rest)
-    breaks = left - len(rest.translate(None, _BREAKS))
-    others = 0 if text.isascii() else left - len(rest.translate(None, _OTHERS))
-    return weight + breaks * _BREAK + others * _OTHER + (left - breaks - others) * _MARK
+    try:
+        return text_weight(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return text_weight(text.encode("utf-8", "replace").decode())
 
 
 def _text_in(call: dict[str, Any]) -> int:
