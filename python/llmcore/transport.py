@@ -300,6 +300,8 @@ class NativeTransport(Transport):
                 return HttpResponse(response.status, response.headers, bytes(body))
         except Exception as caught:
             error = self._explain(caught, request, timeout)
+        finally:
+            del client  # else the traceback of a cancelled call, if somebody keeps it, keeps all connections open
         raise error
 
     def stream(self, request: HttpRequest, timeout: float) -> Exchange:
@@ -357,6 +359,7 @@ class NativeTransport(Transport):
         def explain(caught: Exception) -> TransportError:
             return self._explain(caught, request, timeout)
 
+        opened = None
         try:
             opened = (
                 client.request(request.method, request.url)
@@ -372,6 +375,8 @@ class NativeTransport(Transport):
             return exchange
         except Exception as caught:
             error = explain(caught)
+        finally:
+            del client, opened  # as in asend()
         raise error
 
     def close(self) -> None:
