@@ -15,6 +15,8 @@ What is returned and raised is of the SDK's types; the :class:`~llmcore.errors.L
 """
 
 import asyncio
+import copy
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from functools import cache as once
@@ -192,6 +194,17 @@ def _begun(sent: _Sent, body: Any) -> Any:
     return response_of(sent.request, 200, headers, body)
 
 
+def _untied(stream: Any) -> Any:
+    """The SDK's stream, which its own generator no longer holds: so a call ends when its stream is dropped, as a loop
+    does that is left early, and not some time later, when the collector finds the two.
+    """
+    if isinstance(stream, openai.Stream | openai.AsyncStream) and hasattr(stream, "_iterator"):
+        reader = copy.copy(stream)
+        del reader._iterator
+        stream._iterator = reader.__stream__()
+    return stream
+
+
 def _raw(chunk: Any) -> bytes:
     return chunk.raw if type(chunk) is RelayedChunk else b""
 
@@ -216,7 +229,10 @@ def _body_classes(of: Any) -> tuple[type[Any], type[Any]]:
                 raise self._explain(error) from error
 
         def close(self) -> None:
-            self._stream.close()
+            if isinstance(sys.exception(), GeneratorExit):
+                self._stream.abandon()  # perhaps by the collector
+            else:
+                self._stream.close()
 
     class AsyncBody(of.AsyncByteStream):  # type: ignore[misc] # of whichever package
         """The same, awaited."""
@@ -302,9 +318,10 @@ class OpenAI(openai.OpenAI):
                 response = _answered(sent, answer, answer.body)
         except LLMError as error:
             raise self._raised(sent, error, False) from error
-        return self._process_response(
+        made = self._process_response(
             cast_to=cast_to, options=options, response=response, stream=stream, stream_cls=stream_cls
         )
+        return _untied(made) if stream else made
 
     def _raised(self, sent: _Sent, error: LLMError, begun: bool) -> Exception:
         return sdk_error(self, error, sent.request, sent.relay.refused, sent.key, begun)
@@ -372,9 +389,10 @@ class AsyncOpenAI(openai.AsyncOpenAI):
                 response = _answered(sent, answer, answer.body)
         except LLMError as error:
             raise self._raised(sent, error, False) from error
-        return await self._process_response(
+        made = await self._process_response(
             cast_to=cast_to, options=options, response=response, stream=stream, stream_cls=stream_cls
         )
+        return _untied(made) if stream else made
 
     def _raised(self, sent: _Sent, error: LLMError, begun: bool) -> Exception:
         return sdk_error(self, error, sent.request, sent.relay.refused, sent.key, begun)

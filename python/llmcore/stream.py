@@ -92,11 +92,16 @@ class _Stream:
         finally:
             self._turn.release()
 
-    def __del__(self) -> None:
+    def abandon(self) -> None:
+        """Ends the call soon, from wherever it may be: takes no lock, and waits for nothing."""
         if self._over or self._flow not in _running or sys.is_finalizing():
             return
+        self._over = True
         with suppress(RuntimeError):  # the interpreter ends, and the connection with it
             _thread.start_new_thread(_give_up, (self._flow, self._exchange))
+
+    def __del__(self) -> None:
+        self.abandon()
 
 
 def _give_up(flow: Flow, exchange: Exchange | None) -> None:

@@ -1,8 +1,10 @@
 """The drop-in for the ``openai`` SDK: its types and its errors, and our limits, cache, retries, budget and ledger."""
 
 import asyncio
+import gc
 import json
 import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -261,6 +263,21 @@ def test_until_something_of_the_answer_is_there_a_stream_is_begun_again(client: 
     server.script(Answer(headers=head, body=bad), Answer.error(503))
     assert len(list(client.chat.completions.create(**ASKED, stream=True))) == 4
     assert len(server.requests) == 3
+
+
+def test_a_loop_that_is_left_ends_the_call_without_the_collector(client: OpenAI, server: ScriptedServer) -> None:
+    head = {"content-type": "text/event-stream"}
+    server.script(Answer(headers=head, body=streamed_chat(9).body, stop_after=900, then="hang"))
+    gc.disable()
+    try:
+        for _ in client.chat.completions.create(**ASKED, stream=True):
+            break
+        end = time.monotonic() + 10
+        while client.runtime.stats()["in_flight"] and time.monotonic() < end:
+            time.sleep(0.001)
+        assert client.runtime.stats()["in_flight"] == 0
+    finally:
+        gc.enable()
 
 
 # --- errors

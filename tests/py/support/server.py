@@ -460,6 +460,11 @@ class ScriptedServer:
         """What goes into OPENAI_BASE_URL."""
         return f"{'https' if self._ssl else 'http'}://127.0.0.1:{self.port}/v1"
 
+    @property
+    def open_connections(self) -> int:
+        """How many there are now."""
+        return len(self._alive)
+
     def script(self, *answers: Answer) -> None:
         """Appends answers for the next requests."""
         self._script.extend(answers)
