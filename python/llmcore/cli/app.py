@@ -157,6 +157,31 @@ _Values = list[str] | None
 
 
 @app.command()
+def chat(
+    provider: Annotated[str | None, typer.Option(help="Whom to ask; otherwise what is configured.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model to ask.")] = None,
+    system: Annotated[str, typer.Option(metavar="TEXT", help="What the model is told before anything else.")] = "",
+    memory: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Messages that are kept.")] = 50,
+    database: _Database = None,
+) -> None:
+    """Talk to a model: a line is a message, and its answer comes as it is written. Ends with Ctrl-D."""
+    from llmcore.cli.chat import run_chat
+
+    raise typer.Exit(run_chat(provider, model, system, memory, database))
+
+
+@app.command()
+def doctor(database: _Database = None, json: _Json = False) -> None:
+    """Look whether everything is set up: settings, providers, keys, the ledger. Spends nothing.
+
+    Exit codes: 0 all is well, 1 something is wrong.
+    """
+    from llmcore.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(database, json=json))
+
+
+@app.command()
 def report(
     database: _Database = None, since: _Since = None, until: _Until = None, json: _Json = False, csv: _Csv = False
 ) -> None:

@@ -55,10 +55,15 @@ class AnthropicProvider(HttpProvider):
         assert self._parts is not None
         versioned = self._parts.path.rstrip("/").endswith("/v1")
         self._messages_url = self._url("/messages" if versioned else "/v1/messages")
+        self._models_url = self._url("/models" if versioned else "/v1/models")
         self._headers["anthropic-version"] = _VERSION
 
     def _auth(self, key: str) -> dict[str, str]:
         return {"x-api-key": key}
+
+    def probe(self) -> HttpRequest:
+        """The list of models."""
+        return self._request(self._models_url, b"", "GET")
 
     def encode(self, request: LLMRequest) -> HttpRequest:
         """The HTTP request. The param `betas`, a list of names, goes into the header anthropic-beta."""

@@ -59,6 +59,10 @@ class AzureOpenAIProvider(OpenAIProvider):
             self._deployment(str(request.params.get("model", request.model)), "/chat/completions"), body
         )
 
+    def probe(self) -> None:
+        """Deployments are named by their owner, and not listed here."""
+        return
+
     def encode_embeddings(self, request: EmbeddingRequest) -> HttpRequest:
         """The HTTP request for vectors."""
         return self._request(self._deployment(request.model, "/embeddings"), encode_embeddings(request))

@@ -107,6 +107,13 @@ class LLMProvider(ABC):
         """Only for a local provider that takes such requests: the body that ``decode(200, {}, body)`` understands."""
         raise _lacks(self.name, "embeddings" if isinstance(request, EmbeddingRequest) else "pictures")
 
+    def probe(self) -> HttpRequest | None:
+        """A request that costs nothing and tells whether the provider is there and takes the key; None: there is none.
+
+        :raises LLMConfigError: as encode()
+        """
+        return None
+
     def canonical(self, request: LLMRequest) -> bytes:
         """The bytes that stand for the request in its fingerprint."""
         return self.encode(request).body

@@ -83,6 +83,10 @@ class HttpProvider(LLMProvider):
             raise LLMConfigError(problem, outcome=Outcome.AUTH, provider=self.name)
         return HttpRequest(url, self._headers.copy(), body, method)
 
+    def probe(self) -> HttpRequest | None:
+        """The list of models."""
+        return self._request(self._url("/models"), b"", "GET")
+
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         return failure_of(status, headers, body, key=self._key, now=self._now())
 

@@ -42,6 +42,10 @@ class LocalLlamaProvider(OpenAIProvider):
         root = self._parts.path.rstrip("/").removesuffix("/v1")
         return self._request(self._parts._replace(path=f"{root}/health").geturl(), b"", "GET")
 
+    def probe(self) -> HttpRequest:
+        """As `health`."""
+        return self.health()
+
     def is_healthy(self, status: int, headers: Mapping[str, str], body: bytes) -> bool | Failure:
         """What the answer to `health` says; False while the model is being loaded."""
         if status == 200:

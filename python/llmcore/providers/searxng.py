@@ -54,6 +54,10 @@ class SearxngProvider(HttpProvider):
         super().__init__(host, api_key, base_url, now=now)
         self._headers["Content-Type"] = "application/x-www-form-urlencoded"
 
+    def probe(self) -> None:
+        """Every request is a search."""
+        return
+
     def encode(self, request: LLMRequest) -> HttpRequest:
         """The HTTP request; a form, so that equal queries have equal bodies.
 
