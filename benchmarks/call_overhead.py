@@ -30,11 +30,11 @@ PEERS = {
     "instructor": "instructor>=1.17",
 }
 #: A second's work for these is less.
-SLOW = ("openai", "any-llm", "langchain-openai", "litellm", "instructor")
+SLOW = ("llmcore.openai", "openai", "any-llm", "langchain-openai", "litellm", "instructor")
 STRUCTURED = ("llmcore", "langchain-openai", "instructor")
 #: What the server answers everything with: a value of contenders.review(), a body of about 1 KB.
 ANSWER = {"mood": "good", "stars": 4, "topics": ["rooms", "food", "harbour"], "summary": "x" * 500}
-OWN = ("raw-socket", "pyreqwest", "llmcore", "openai")
+OWN = ("raw-socket", "pyreqwest", "llmcore", "llmcore.openai", "openai")
 
 
 def measure(python: str, name: str, mode: str, count: int, base_url: str, threads: bool = False) -> dict[str, float]:

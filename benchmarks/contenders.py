@@ -167,6 +167,24 @@ class LLMCoreHit(LLMCore):
     cache = True
 
 
+class DropIn(LLMCore):
+    """llmcore.openai, ledger on."""
+
+    imports = "llmcore.openai"
+
+    def sync(self, base_url: str) -> Sync:
+        from llmcore.openai import OpenAI
+
+        client = OpenAI(api_key=KEY, base_url=base_url, runtime=self._runtime(base_url))
+        return lambda _: client.chat.completions.create(model=MODEL, messages=MESSAGES)
+
+    def asynchronous(self, base_url: str) -> Async:
+        from llmcore.openai import AsyncOpenAI
+
+        client = AsyncOpenAI(api_key=KEY, base_url=base_url, runtime=self._runtime(base_url))
+        return lambda _: client.chat.completions.create(model=MODEL, messages=MESSAGES)
+
+
 class OpenAISDK(Contender):
     imports = "openai"
 
@@ -280,6 +298,7 @@ CONTENDERS: dict[str, type[Contender]] = {
     "pyreqwest": Pyreqwest,
     "llmcore": LLMCore,
     "llmcore-hit": LLMCoreHit,
+    "llmcore.openai": DropIn,
     "openai": OpenAISDK,
     "liter-llm": LiterLLM,
     "litellm": LiteLLM,

@@ -34,7 +34,8 @@ def test_the_groups_without_peers_are_measured_written_and_drawn(tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "mode"), [("llmcore", "structured"), ("llmcore", "concurrent"), ("openai", "sequential")]
+    ("name", "mode"),
+    [("llmcore", "structured"), ("llmcore", "concurrent"), ("openai", "sequential"), ("llmcore.openai", "sequential")],
 )
 def test_the_contenders_that_are_installed_are_measured(name: str, mode: str) -> None:
     answer = {"mood": "good", "stars": 4, "topics": [], "summary": "short"}
