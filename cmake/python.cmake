@@ -17,6 +17,8 @@ set(LLMCORE_BINDING_SOURCES
     register_io.cpp
     register_journal.cpp
     register_ledger.cpp
+    register_ledger_columns.cpp
+    register_ledger_sums.cpp
     register_money.cpp
     register_offline.cpp
     register_rate_limiter.cpp

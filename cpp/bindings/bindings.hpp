@@ -27,5 +27,7 @@ void register_replay(py::module_& m);
 void register_io(py::module_& m);
 void register_journal(py::module_& m);
 void register_ledger(py::module_& m);
+void register_ledger_columns(py::module_& m);
+void register_ledger_sums(py::module_& m);
 
 }  // namespace llmcore::bindings

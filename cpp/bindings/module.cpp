@@ -21,4 +21,6 @@ PYBIND11_MODULE(_core, m) {
   register_io(m);
   register_journal(m);
   register_ledger(m);
+  register_ledger_columns(m);
+  register_ledger_sums(m);
 }

@@ -1,5 +1,4 @@
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -9,25 +8,18 @@
 
 #include "arguments.hpp"
 #include "bindings.hpp"
-#include "fastcall.hpp"
 #include "journal_reader.hpp"
+#include "ledger_values.hpp"
 #include "llmcore/ledger_batch.hpp"
-#include "llmcore/ledger_sums.hpp"
 
 namespace llmcore::bindings {
 namespace {
 
 // --- rows: flat lists of values, in the order of the ledger's columns (llmcore/ledger/rows.py) ---------------------------
 
-constexpr std::size_t kCallColumns = 51;
 constexpr std::size_t kAttemptColumns = 24;
 constexpr std::size_t kPayloadColumns = 10;
 constexpr std::size_t kShort = 64;  ///< bytes of a text that may be the row's before
-
-PyObject* new_reference(PyObject* object) noexcept {
-  Py_INCREF(object);
-  return object;
-}
 
 /// Values of one table, row by row. What the row before had in a column is shared with it: most calls of a batch have one
 /// tenant, one provider, one model.
@@ -182,90 +174,6 @@ py::tuple rows_of(const LedgerBatch& batch, const py::str& spool, std::size_t fi
   return py::make_tuple(begun.take(), calls.take(), attempts.take(), payloads.take());
 }
 
-/// The columns of rows in which anything stands, and the values of these alone. What is nothing in every row need not be
-/// bound: SQLite's driver asks every None, and every bool, whether it can be adapted, which takes it longer than all the rest.
-py::tuple filled_columns(const py::list& values, std::size_t width, bool flags_are_numbers) {
-  const std::size_t size = values.size();
-  if (width == 0 || size % width != 0) throw py::value_error("these are no rows of that width");
-  PyObject* const* items = reinterpret_cast<PyListObject*>(values.ptr())->ob_item;
-  std::vector<std::size_t> kept;
-  for (std::size_t column = 0; column < width; ++column) {
-    for (std::size_t i = column; i < size; i += width) {
-      if (items[i] == Py_None) continue;
-      kept.push_back(column);
-      break;
-    }
-  }
-  py::list filled(size / width * kept.size());
-  const py::int_ no(0), yes(1);
-  Py_ssize_t at = 0;
-  for (std::size_t row = 0; row < size; row += width) {
-    for (const std::size_t column : kept) {
-      PyObject* value = items[row + column];
-      if (flags_are_numbers && PyBool_Check(value) != 0) value = value == Py_True ? yes.ptr() : no.ptr();
-      PyList_SET_ITEM(filled.ptr(), at++, new_reference(value));
-    }
-  }
-  return py::make_tuple(py::tuple(py::cast(kept)), filled);
-}
-
-// --- arrays, as PostgreSQL writes them (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO) -----------------------
-
-std::string_view text_of(PyObject* object) {
-  if (object == Py_None) return {};
-  Py_ssize_t size = 0;
-  const char* text = PyUnicode_AsUTF8AndSize(object, &size);
-  if (text == nullptr) throw py::error_already_set();
-  return {text, static_cast<std::size_t>(size)};
-}
-
-void append_quoted(std::string& array, std::string_view text) {
-  array += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') array += '\\';
-    array += c;
-  }
-  array += '"';
-}
-
-void append_item(std::string& array, PyObject* value) {
-  if (value == Py_None) {
-    array += "NULL";
-  } else if (PyUnicode_Check(value) != 0) {
-    append_quoted(array, text_of(value));
-  } else if (PyBool_Check(value) != 0) {
-    array += value == Py_True ? 't' : 'f';
-  } else if (PyBytes_Check(value) != 0) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    array += "\"\\\\x";
-    for (const char c : std::string_view(PyBytes_AS_STRING(value), static_cast<std::size_t>(PyBytes_GET_SIZE(value)))) {
-      array += kDigits[static_cast<unsigned char>(c) >> 4U];
-      array += kDigits[static_cast<unsigned char>(c) & 0xFU];
-    }
-    array += '"';
-  } else {  // numbers: as Python writes them, which reads back as the same
-    array += text_of(py::str(value).ptr());
-  }
-}
-
-/// The columns of rows, each as one array: what a server takes apart in a fraction of the time that single rows take.
-py::tuple column_arrays(const py::list& values, std::size_t width) {
-  const std::size_t size = values.size();
-  if (width == 0 || size % width != 0) throw py::value_error("these are no rows of that width");
-  py::tuple arrays(width);
-  std::string array;
-  for (std::size_t column = 0; column < width; ++column) {
-    array = "{";
-    for (std::size_t i = column; i < size; i += width) {
-      if (array.size() > 1) array += ',';
-      append_item(array, PyList_GET_ITEM(values.ptr(), static_cast<Py_ssize_t>(i)));
-    }
-    array += '}';
-    arrays[column] = py::str(array);
-  }
-  return arrays;
-}
-
 py::list notes_of(const LedgerBatch& batch) {
   py::list notes;
   LedgerEntry note;
@@ -307,131 +215,6 @@ py::tuple fill(LedgerBatch& batch, JournalReader& reader, std::uint64_t after, s
   return py::make_tuple(through, found);
 }
 
-// --- sums ----------------------------------------------------------------------------------------------------------------
-
-/// Columns of a call that say what it adds to sums: READ of llmcore/ledger/rollups.py.
-enum Read : std::size_t {
-  kTenant,
-  kCallType,
-  kProvider,
-  kModel,
-  kStatus,
-  kSource,
-  kErrorCode,
-  kUser,
-  kCompany,
-  kCreated,
-  kAttempts,
-  kInput,
-  kOutput,
-  kCached,
-  kReasoning,
-  kCost,
-  kSaved,
-  kQueued,
-  kLatency,
-};
-constexpr std::size_t kRead = 19;
-
-using Row = std::array<PyObject*, kRead>;  // borrowed
-
-std::int64_t integer_of(PyObject* object) {
-  const long long number = PyLong_AsLongLong(object);
-  if (number == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
-  return number;
-}
-
-Duration nanoseconds_of(PyObject* milliseconds) {
-  if (milliseconds == Py_None) return 0;
-  const double number = PyFloat_AsDouble(milliseconds);
-  if (number == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
-  const double nanoseconds = std::nearbyint(number * 1e6);
-  return nanoseconds > 0 ? nanoseconds < 9.2e18 ? static_cast<Duration>(nanoseconds) : kNever : 0;
-}
-
-LedgerCall call_of(const Row& row) {
-  LedgerCall call;
-  call.tenant = text_of(row[kTenant]);
-  call.call_type = text_of(row[kCallType]);
-  call.provider = text_of(row[kProvider]);
-  call.model = text_of(row[kModel]);
-  call.status = text_of(row[kStatus]);
-  call.source = text_of(row[kSource]);
-  call.error_code = text_of(row[kErrorCode]);
-  if (row[kUser] != Py_None) call.user = text_of(row[kUser]);
-  if (row[kCompany] != Py_None) call.company = text_of(row[kCompany]);
-  call.created = text_of(row[kCreated]);
-  if (call.created.size() != 26) throw py::value_error("a call's time is written as 2026-03-01 12:00:00.000000");
-  call.attempts = integer_of(row[kAttempts]);
-  call.input_tokens = integer_of(row[kInput]);
-  call.output_tokens = integer_of(row[kOutput]);
-  call.cached_tokens = integer_of(row[kCached]);
-  call.reasoning_tokens = integer_of(row[kReasoning]);
-  if (row[kCost] != Py_None) call.cost = integer_of(row[kCost]);
-  call.saved = integer_of(row[kSaved]);
-  call.queued = nanoseconds_of(row[kQueued]);
-  if (call.source == "provider" && row[kLatency] != Py_None) call.latency = nanoseconds_of(row[kLatency]);
-  return call;
-}
-
-/// The columns of a sequence, which must live as long as the row.
-Row row_of(const py::object& sequence) {
-  if (PySequence_Fast_GET_SIZE(sequence.ptr()) != kRead) {
-    throw py::value_error("a call adds up from " + std::to_string(kRead) + " columns");
-  }
-  Row row;
-  PyObject** items = PySequence_Fast_ITEMS(sequence.ptr());
-  std::copy(items, items + kRead, row.begin());
-  return row;
-}
-
-py::object sequence_of(const py::handle& sequence) {
-  PyObject* made = PySequence_Fast(sequence.ptr(), "a row is a sequence");
-  if (made == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(made);
-}
-
-py::tuple tuple_of(const LedgerSums::Key& key) {
-  py::tuple tuple(key.size());
-  for (std::size_t i = 0; i < key.size(); ++i) tuple[i] = py::str(key[i]);
-  return tuple;
-}
-
-py::object bytes_of(const LatencySketch& sketch) {
-  const std::string bytes = sketch.to_bytes();
-  if (bytes.empty()) return py::none();
-  return py::bytes(bytes);
-}
-
-py::list rows_of(const LedgerSums& sums, const std::vector<LedgerSums::Key>& also) {
-  py::list rows;
-  for (const auto& [key, one] : sums.rows(also)) {
-    py::tuple row(key.size() + one.amounts.size() + 2);
-    std::size_t at = 0;
-    for (const std::string& part : key) row[at++] = py::str(part);
-    for (const std::int64_t amount : one.amounts) row[at++] = py::int_(amount);
-    row[at++] = py::int_(one.longest_queued);
-    row[at] = bytes_of(one.latency);
-    rows.append(std::move(row));
-  }
-  return rows;
-}
-
-/// Places of READ among the columns of a call's row.
-constexpr std::array<std::size_t, kRead> kPlaces{1, 2, 5, 6, 3, 4, 23, 31, 35, 48, 21, 8, 9, 10, 11, 13, 16, 19, 18};
-
-void count_rows(LedgerSums& sums, const py::list& values) {
-  const std::size_t size = values.size();
-  if (size % kCallColumns != 0) throw py::value_error("rows of calls have 51 columns");
-  for (std::size_t start = 0; start < size; start += kCallColumns) {
-    Row row;
-    for (std::size_t i = 0; i < kRead; ++i) {
-      row[i] = PyList_GET_ITEM(values.ptr(), static_cast<Py_ssize_t>(start + kPlaces[i]));
-    }
-    if (text_of(row[kStatus]) != "pending") sums.count(call_of(row));
-  }
-}
-
 }  // namespace
 
 void register_ledger(py::module_& m) {
@@ -460,36 +243,6 @@ void register_ledger(py::module_& m) {
           },
           py::arg("spool"), py::arg("call"));
 
-  py::class_<LedgerSums>(m, "LedgerSums")
-      .def(py::init<>())
-      .def(
-          "count",
-          [](LedgerSums& self, const py::handle& row) {
-            const py::object sequence = sequence_of(row);
-            self.count(call_of(row_of(sequence)));
-          },
-          py::arg("row"))
-      .def("count_rows", &count_rows, py::arg("values"))
-      .def("clear", &LedgerSums::clear)
-      .def(
-          "rows", [](const LedgerSums& self, const std::vector<LedgerSums::Key>& also) { return rows_of(self, also); },
-          py::arg("also"))
-      .def_static(
-          "parts",
-          [](const py::handle& row) {
-            const py::object sequence = sequence_of(row);
-            const LedgerCall call = call_of(row_of(sequence));
-            py::list keys;
-            for (const LedgerSums::Key& key : LedgerSums::keys_of(call)) keys.append(tuple_of(key));
-            py::tuple amounts = py::cast(LedgerSums::amounts_of(call));
-            return py::make_tuple(keys, amounts, call.latency);
-          },
-          py::arg("row"))
-      .def_static(
-          "day_of", [](const LedgerSums::Key& key) { return tuple_of(LedgerSums::day_of(key)); }, py::arg("hour"));
-  m.def("column_arrays", &column_arrays, py::arg("values"), py::arg("width"));
-  m.def("filled_columns", &filled_columns, py::arg("values"), py::arg("width"), py::kw_only(),
-        py::arg("flags_are_numbers"));
   m.def(
       "ledger_time",
       [](WallTime wall) {
@@ -497,10 +250,6 @@ void register_ledger(py::module_& m) {
         return py::str(text.data(), text.size());
       },
       py::arg("wall_ns"));
-  m.def(
-      "ledger_name",
-      [](const std::optional<Text>& text, std::size_t most) { return text ? ledger_name(text->value, most) : ""; },
-      py::arg("text"), py::arg("most") = LedgerSums::kName);
 }
 
 }  // namespace llmcore::bindings
