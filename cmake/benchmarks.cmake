@@ -22,3 +22,11 @@ list(REMOVE_ITEM llmcore_unlisted_benchmarks ${LLMCORE_BENCHMARK_SOURCES})
 if(llmcore_unlisted_benchmarks)
   message(FATAL_ERROR "No list in cmake/benchmarks.cmake names: ${llmcore_unlisted_benchmarks}")
 endif()
+
+# A game's frame loop beside blocking libcurl: an executable of its own, because it counts what operator new gives out.
+if(TARGET llmcore_net)
+  find_package(CURL REQUIRED)
+  add_executable(llmcore_frame_loop benchmarks/frame_loop/frame_loop.cpp)
+  llmcore_target(llmcore_frame_loop)
+  target_link_libraries(llmcore_frame_loop PRIVATE llmcore_net CURL::libcurl)
+endif()

@@ -18,6 +18,14 @@ set(LLMCORE_TEST_SOURCES
     engine_test.cpp
     error_recovery_test.cpp
     fingerprint_test.cpp
+    game/backoff_test.cpp
+    game/caching_test.cpp
+    game/edge_cases_test.cpp
+    game/error_recovery_test.cpp
+    game/offline_fallback_test.cpp
+    game/rate_limiting_test.cpp
+    game/replay_test.cpp
+    game/token_tracking_test.cpp
     hit_ratio_test.cpp
     io/clock_test.cpp
     io/journal_faults_test.cpp

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -204,7 +205,13 @@ Client::Client(Config config) {
 std::unique_ptr<Client> Client::create(Config config, std::string& problem) {
   problem.clear();
   for (const std::string& one : config.problems()) problem += (problem.empty() ? "" : " ") + one;
-  return problem.empty() ? std::make_unique<Client>(std::move(config)) : nullptr;
+  if (!problem.empty()) return nullptr;
+  try {
+    return std::make_unique<Client>(std::move(config));
+  } catch (const std::exception& error) {  // no thread, no libcurl
+    problem = error.what();
+    return nullptr;
+  }
 }
 
 Client::~Client() { impl_->shutdown(50 * kMillisecond); }

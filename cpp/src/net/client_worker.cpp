@@ -6,6 +6,7 @@
 #include "llmcore/io/clock.hpp"
 #include "llmcore/io/replay.hpp"
 #include "llmcore/io/uuid7.hpp"
+#include "llmcore/net/curl_transport.hpp"
 #include "llmcore/net/providers.hpp"
 #include "llmcore/saved_cache.hpp"
 #include "no_transport.hpp"
@@ -29,7 +30,8 @@ ClientWorker::ClientWorker(Client::Config config, std::shared_ptr<Mail> mail)
       recording_(config_.recorder) {
   for (const auto& one : config_.providers) providers_.emplace(one->name(), one);
   if (providers_.find(kOffline) == providers_.end()) providers_.emplace(kOffline, std::make_shared<OfflineProvider>());
-  if (!transport_) transport_ = std::make_shared<NoTransport>();
+  if (!transport_ && config_.providers.empty()) transport_ = std::make_shared<NoTransport>();
+  if (!transport_) transport_ = std::make_shared<CurlTransport>();
   calls_.reserve(config_.max_calls);
   number_of_.reserve(config_.max_calls);
   if (recording_.on()) recording_.log()->start(config_.engine);

@@ -147,7 +147,7 @@ class Client {
     std::vector<Place> chain;      ///< of a request that names none; with no place at all, the offline provider answers
     bool offline_fallback = true;  ///< the offline provider stands at the end of every chain
     std::vector<std::shared_ptr<net::Provider>> providers;  ///< those that chains may name; "offline" is always there
-    std::shared_ptr<net::Transport> transport;              ///< empty: libcurl, where llmcore was built with it
+    std::shared_ptr<net::Transport> transport;              ///< empty: libcurl
     bool worker_thread = true;                              ///< false: the host calls pump()
     std::size_t max_calls = 1024;                           ///< that are not finished; more are refused
     std::size_t event_bytes = std::size_t{1} << 20;         ///< of the ring that events come through
