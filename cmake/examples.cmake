@@ -12,6 +12,11 @@ add_executable(llmcore_examples tests/cpp/examples_main.cpp "${llmcore_examples}
 llmcore_target(llmcore_examples)
 target_include_directories(llmcore_examples PRIVATE tests/cpp)
 target_link_libraries(llmcore_examples PRIVATE llmcore_io)
+if(TARGET llmcore_net)
+  target_link_libraries(llmcore_examples PRIVATE llmcore_net)
+else()
+  list(REMOVE_ITEM llmcore_pages docs/game_engines.md)  # which is about that
+endif()
 
 foreach(page IN LISTS llmcore_pages)
   file(READ "${PROJECT_SOURCE_DIR}/${page}" rest)

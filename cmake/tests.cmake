@@ -141,7 +141,11 @@ if(LLMCORE_SANITIZE)
   endforeach()
 else()
   # Projects of their own use the library as a stranger would.
-  foreach(way IN ITEMS find_package add_subdirectory pkg_config no_rtti shared)
+  set(llmcore_ways find_package add_subdirectory pkg_config no_rtti shared)
+  if(TARGET llmcore_net)
+    list(APPEND llmcore_ways frame_loop)
+  endif()
+  foreach(way IN LISTS llmcore_ways)
     add_test(NAME consumer.${way}
              COMMAND "${CMAKE_COMMAND}" -D "WAY=${way}" -D "LLMCORE_SOURCE_DIR=${PROJECT_SOURCE_DIR}" -D
                      "LLMCORE_BINARY_DIR=${PROJECT_BINARY_DIR}" -D "GENERATOR=${CMAKE_GENERATOR}" -D "CXX=${CMAKE_CXX_COMPILER}" -D

@@ -2,6 +2,7 @@
 #
 #   find_package      from an installed tree, moved after the install
 #   no_rtti           the same, compiled as many games are: without RTTI and without exceptions
+#   frame_loop        the example of a game's loop, from the same tree
 #   pkg_config        the same tree, with nothing but a compiler and pkg-config
 #   add_subdirectory  as a part of another project
 #   shared            as a part of another project that wants shared libraries
@@ -18,7 +19,7 @@ endfunction()
 
 set(source "${WAY}")
 set(hints "")
-if(WAY STREQUAL "find_package" OR WAY STREQUAL "no_rtti" OR WAY STREQUAL "pkg_config")
+if(WAY STREQUAL "find_package" OR WAY STREQUAL "no_rtti" OR WAY STREQUAL "pkg_config" OR WAY STREQUAL "frame_loop")
   set(source find_package)
   run("${CMAKE_COMMAND}" --install "${LLMCORE_BINARY_DIR}" --prefix "${work}/prefix" --component development)
   # Moved after the install: a package that remembers where it was built would not be found.
@@ -30,6 +31,18 @@ if(WAY STREQUAL "no_rtti")
 elseif(WAY STREQUAL "shared")
   set(source add_subdirectory)
   list(APPEND hints -DLLMCORE_SHARED=ON)
+endif()
+
+if(WAY STREQUAL "frame_loop")
+  run("${CMAKE_COMMAND}" -S "${LLMCORE_SOURCE_DIR}/examples/frame_loop" -B "${work}/build" -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${CXX}"
+      "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror" ${hints})
+  run("${CMAKE_COMMAND}" --build "${work}/build")
+  set(ENV{LLM_PROVIDER} offline)
+  execute_process(COMMAND "${work}/build/frame_loop" 30 WORKING_DIRECTORY "${work}" OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE result)
+  if(NOT result EQUAL 0 OR NOT said MATCHES "Mira: " OR NOT said MATCHES "Old Pell: " OR NOT said MATCHES "30 frames; .*\n3 answers")
+    message(FATAL_ERROR "the frame loop ended with ${result}:\n${said}")
+  endif()
+  return()
 endif()
 
 if(WAY STREQUAL "pkg_config")
