@@ -158,7 +158,9 @@ class _Recording:
         if log_id is None:
             return answer
         if hasattr(answer, "model_dump_json"):
-            self._complete(log_id, lambda: self._reader.decode(200, {}, answer.model_dump_json().encode()))
+            self._complete(
+                log_id, lambda: self._reader.decode(200, {}, answer.model_dump_json(warnings=False).encode())
+            )
         elif hasattr(answer, "__anext__") or hasattr(answer, "__aiter__"):
             return _AsyncPieces(answer, self, log_id)
         elif hasattr(answer, "__next__") or hasattr(answer, "__iter__"):
@@ -232,7 +234,7 @@ class _Read:
 
     def _seen(self, event: Any) -> Any:
         try:
-            self._decoder.feed(b"data: " + event.model_dump_json().encode() + b"\n\n")
+            self._decoder.feed(b"data: " + event.model_dump_json(warnings=False).encode() + b"\n\n")
         except Exception:
             _log.exception("an event of a stream cannot be read")
         return event
