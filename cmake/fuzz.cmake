@@ -15,6 +15,8 @@ function(llmcore_fuzz_target name)
   set_property(GLOBAL APPEND PROPERTY LLMCORE_FUZZ_TARGETS ${target})
 endfunction()
 
+llmcore_fuzz_target(answers llmcore_net nlohmann_json::nlohmann_json)
+target_include_directories(llmcore_fuzz_answers PRIVATE cpp/src)
 llmcore_fuzz_target(config llmcore_simulation)
 llmcore_fuzz_target(engine llmcore_simulation)
 llmcore_fuzz_target(fingerprint llmcore_core)

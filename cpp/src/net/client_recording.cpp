@@ -107,7 +107,8 @@ void ClientRecording::head(AttemptId attempt, int status, const Headers& headers
   Open& open = found->second;
   open.response.status = static_cast<std::uint32_t>(std::max(status, 0));
   for (const auto& [name, value] : headers) {
-    const auto begins = [&](std::string_view start) { return name.compare(0, start.size(), start) == 0; };
+    const std::string_view key = name;  // a binding cannot be captured by every compiler
+    const auto begins = [&](std::string_view start) { return key.starts_with(start); };
     if (std::any_of(kTold.begin(), kTold.end(), begins))
       open.response.headers.emplace_back(name, masked(value, open.secrets));
   }

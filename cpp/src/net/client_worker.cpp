@@ -203,7 +203,7 @@ const Provider* ClientWorker::provider(std::string_view name) const noexcept {
 
 std::shared_ptr<const PriceCard> ClientWorker::price(std::string_view provider_name, std::string_view model) const {
   if (const Provider* const found = provider(provider_name); found != nullptr && found->local()) {
-    static constexpr PriceCard kFree{};
+    static const PriceCard kFree{};
     return {std::shared_ptr<void>(), &kFree};
   }
   const auto known = config_.prices.find(std::string(provider_name) + "/" + std::string(model));

@@ -183,8 +183,9 @@ Failure failure_of(int status, const Reading& reading, std::string_view body) {
 }
 
 Failure failure_of_error(int status, const Reading& reading, Json error, std::string_view text) {
-  const auto [codes, found] = read(error);
-  const std::string_view said = found.empty() ? text : std::string_view(found);
+  const Read told = read(error);
+  const std::vector<std::string>& codes = told.codes;
+  const std::string_view said = told.said.empty() ? text : std::string_view(told.said);
   int meant = status;
   if (status < 400) {  // an error in the clothes of an answer; OpenRouter puts the status into the code
     const auto has = [&codes](std::string_view code) {
