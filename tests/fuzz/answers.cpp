@@ -50,10 +50,10 @@ bool same(const net::Decoded& a, const net::Decoded& b) {
          (!one.partial || same(*one.partial, *other.partial));
 }
 
-void check(const net::Decoded& said) {
+void check(const net::Decoded& said, bool has_key) {
   if (const auto* failure = std::get_if<net::Failure>(&said)) {
     require(!failure->message.empty(), "a failure says something");
-    require(failure->message.find(kKey) == std::string::npos, "a failure shows no key");
+    require(!has_key || failure->message.find(kKey) == std::string::npos, "a failure shows no key");
     require(failure->outcome != llmcore::Outcome::ok, "a failure is none that went well");
     require(failure->retry_after >= 0, "no wait is negative");
     require(!failure->partial || failure->partial->usage.valid(), "usage is valid");
@@ -65,8 +65,8 @@ void check(const net::Decoded& said) {
 void read_json(std::string_view text) {
   const auto parsed = net::Json::parse(text);
   if (text.find("[[[[[[[[[[[[[[[[[[[[[[[[") == std::string_view::npos && text.size() < 4096) {
-    // A byte order mark is no JSON, though nlohmann-json takes it.
-    const bool marked = text.starts_with("\xEF\xBB\xBF");
+    // A byte order mark is no JSON, and a zero is not its end, though nlohmann-json takes them so.
+    const bool marked = text.starts_with("\xEF\xBB\xBF") || text.find('\0') != std::string_view::npos;
     require(marked || parsed.has_value() == nlohmann::json::accept(text), "JSON is what everybody takes for it");
   }
   std::string repaired;
@@ -94,7 +94,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const net::Headers headers{{"retry-after", std::string(body.substr(0, 40))},
                              {"x-request-id", std::string(body.substr(0, 9))}};
   read_json(body);
-  check(by.decode(kStatus[data[0] / 4 % 7], headers, body));
+  check(by.decode(kStatus[data[0] / 4 % 7], headers, body), !by.local());
   (void)by.observe(
       {{"x-ratelimit-remaining-requests", "1"}, {"x-ratelimit-reset-requests", std::string(body.substr(0, 30))}});
 
@@ -106,7 +106,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::size_t at = 0; at < body.size(); at += step) in_pieces->feed(body.substr(at, step), pieces);
   require(whole == pieces, "no cut changes the chunks");
   const net::Decoded said = at_once->finish();
-  check(said);
+  check(said, !by.local());
   require(same(said, in_pieces->finish()), "no cut changes the end");
   require(same(said, at_once->finish()), "asked again, it says the same");
 

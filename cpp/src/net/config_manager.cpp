@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "../text.hpp"
 #include "answer_headers.hpp"
 #include "config_fields.hpp"
 #include "json.hpp"
@@ -138,6 +139,8 @@ void ConfigManager::add_environment(const Environment& environment) {
     const bool json = (text.front() == '{' || text.front() == '[') && path.back() != "api_key";
     if (json && !Json::parse(text)) {
       unreadable_.push_back(name + " is not valid JSON");
+    } else if (json && text.front() == '{' && !is_leaf(path, Json(text))) {
+      put_all(path, text, name + ": ", kOfEnvironment);  // a whole section
     } else {
       put(std::move(path), {text, !json, name, kOfEnvironment});
     }
@@ -179,20 +182,21 @@ void ConfigManager::add_json(std::string_view text, std::string_view name) {
     unreadable_.push_back(std::string(name) + (parsed ? " must hold one JSON object" : " is not valid JSON"));
     return;
   }
-  const std::string prefix = std::string(name) + ": ";
-  const auto take = [&](const auto& self, const Path& path, Json value) -> void {
-    if (is_leaf(path, value)) {
-      if (!value.is(Kind::null)) put(path, {std::string(value.raw()), false, prefix + dotted(path), kOfFile});
-      return;
-    }
-    value.each_member([&](std::string_view member, Json inner) {
-      Path below = path.empty() ? split(long_name(member), ".") : path;
-      if (!path.empty()) below.emplace_back(member);
-      self(self, below, inner);
-      return true;
-    });
-  };
-  take(take, {}, *parsed);
+  put_all({}, parsed->raw(), std::string(name) + ": ", kOfFile);
+}
+
+void ConfigManager::put_all(const Path& path, std::string_view json, const std::string& prefix, int rank) {
+  const Json value(json);
+  if (is_leaf(path, value)) {
+    if (!value.is(Kind::null)) put(path, {std::string(json), false, prefix + dotted(path), rank});
+    return;
+  }
+  value.each_member([&](std::string_view member, Json inner) {
+    Path below = path.empty() ? split(long_name(member), ".") : path;
+    if (!path.empty()) below.emplace_back(member);
+    put_all(below, inner.raw(), prefix, rank);
+    return true;
+  });
 }
 
 void ConfigManager::set(std::string_view setting, std::string_view value) {
@@ -218,6 +222,7 @@ std::string ConfigManager::save() const {
   Node root;
   for (const auto& [path, said] : said_) {
     if (path.back() == "api_key" || path.front() == "ledger") continue;  // a database's URL may hold a password
+    if (!is_section(path.front())) continue;                             // which problems() names
     Node* node = &root;
     for (const std::string& part : path) node = &node->inner[part];
     const Json json = said.plain ? Json() : Json(said.text);
@@ -227,7 +232,9 @@ std::string ConfigManager::save() const {
       continue;
     }
     if (path.back() == "base_url") text = text.substr(0, text.find('?'));
-    JsonWriter(node->value).text(text);
+    std::string utf8;
+    append_as_utf8(utf8, text);
+    JsonWriter(node->value).text(utf8);
   }
   std::string out;
   JsonWriter json(out);

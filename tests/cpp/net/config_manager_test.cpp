@@ -98,6 +98,14 @@ TEST(ConfigManager, TakesTheSourcesInAnyOrder) {
   EXPECT_EQ(config.settings().model, "by hand");
 }
 
+TEST(ConfigManager, TakesAWholeSectionOfTheEnvironment) {
+  const Settings settings =
+      from({{"LLMCORE_RETRY", R"({"base_delay": 2, "jitter": "none"})"}}, R"({"retry": {"max_delay": 9}})");
+  EXPECT_EQ(settings.engine.backoff.base, 2 * kSecond);
+  EXPECT_EQ(settings.engine.backoff.cap, 9 * kSecond);
+  EXPECT_EQ(settings.engine.backoff.jitter, Jitter::none);
+}
+
 TEST(ConfigManager, TakesAServersPreset) {
   const Settings settings = from({{"LLMCORE_QUEUE__PRESET", "server"}, {"LLMCORE_QUEUE__TOTAL", "50"}});
   EXPECT_EQ(settings.engine.limits.requests_per_minute, 0);

@@ -85,6 +85,8 @@ class ConfigManager {
 
  private:
   void put(Path path, Said said);
+  /// Takes a section apart, down to its settings.
+  void put_all(const Path& path, std::string_view json, const std::string& prefix, int rank);
 
   std::map<Path, Said> said_;
   std::vector<std::string> unreadable_;
