@@ -152,10 +152,10 @@ def test_no_key_is_found_wherever_a_call_leaves_traces(
             other = AsyncLLMClient(runtime=runtime)
             with suppress(LLMError):
                 await other.complete(MESSAGES, deadline=deadline)
+            await runtime.aclose()  # in the loop that its connections belong to
 
         asyncio.run(asynchronously())
         stats = json.dumps(client.stats(), default=str)
-        runtime.close()
         tracker.close()
         recorder.close()
         # The keys went where they belong.
