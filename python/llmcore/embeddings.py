@@ -13,8 +13,8 @@ from llmcore.errors import LLMTimeoutError, LLMValidationError
 from llmcore.flow import Step
 from llmcore.flow_stream import Result
 from llmcore.kinds import EmbeddingResponse
-from llmcore.prepare import seconds, sorted_options
-from llmcore.types import EmbeddingRequest, LLMResponse, Money, Outcome, Priority
+from llmcore.prepare import Deadline, sorted_options
+from llmcore.types import EmbeddingRequest, LLMResponse, Money, Outcome, Priority, total_cost
 
 if TYPE_CHECKING:
     from llmcore.prepare import View
@@ -45,16 +45,14 @@ def embedding_calls(
     if dimensions is not None and (type(dimensions) is not int or not 0 < dimensions < 1 << 20):
         raise LLMValidationError(f"dimensions is a whole number above 0, not {dimensions!r}")
     request = EmbeddingRequest(model or view.model_for("embedding_model", "embeddings"), texts, dimensions, params)
-    span = view.runtime.settings.defaults.deadline if deadline is None else seconds("deadline", deadline)
-    now = view.runtime.clock.now
-    began = now()[0]
+    all_of_it = Deadline(view.runtime, deadline)
     calls: list[EmbeddingResponse] = []
     for batch in _batches_for(view, request):
         if calls:
             described["parent_call_id"] = calls[0].call_id
-            deadline = span - (now()[0] - began) / 1e9
+            deadline = all_of_it.left()
             if deadline <= 0:
-                raise _too_late(calls, len(texts), span)
+                raise _too_late(calls, len(texts), all_of_it.seconds)
         one = msgspec.structs.replace(request, inputs=batch)
         answer = yield view.prepare_other(one, priority, deadline, cache, call_type, described)
         assert isinstance(answer, EmbeddingResponse)
@@ -113,15 +111,12 @@ def _joined(calls: list[EmbeddingResponse]) -> EmbeddingResponse:
     usage = type(first.usage)()
     for call in calls:
         usage += call.usage
-    cost: int | None = 0
-    for call in calls:
-        cost = None if cost is None or call.cost is None else cost + call.cost.nano_usd
     return EmbeddingResponse(
         "",
         first.model,
         first.provider,
         usage,
-        None if cost is None else Money(cost),
+        total_cost(calls),
         first.call_id,
         first.finish_reason,
         latency_ms=sum(call.latency_ms for call in calls),

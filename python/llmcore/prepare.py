@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from llmcore.config import Settings
     from llmcore.providers.base import LLMProvider
 
-__all__ = ["CostEstimate", "View", "seconds", "sorted_options"]
+__all__ = ["CostEstimate", "Deadline", "View", "sorted_options"]
 
 _MOST_TOKENS = 1 << 40  # more than any model writes, and its price still fits into 64 bits
 _MOST_SECONDS = 9e9  # of a deadline: what fits into 64 bits of nanoseconds
@@ -57,6 +57,24 @@ class CostEstimate:
     expected: Money | None
     worst_case: Money | None
     price_source: str | None
+
+
+class Deadline:
+    """One deadline for calls that are made one after the other.
+
+    :param given: seconds from now; None takes the settings'
+    :ivar seconds: how many it is
+    :raises LLMValidationError: it is no number of seconds
+    """
+
+    def __init__(self, runtime: Runtime, given: float | None) -> None:
+        self.seconds = runtime.settings.defaults.deadline if given is None else seconds("deadline", given)
+        self._now = runtime.clock.now
+        self._began = self._now()[0]
+
+    def left(self) -> float:
+        """Seconds; none or less when it is over."""
+        return self.seconds - (self._now()[0] - self._began) / 1e9
 
 
 class View:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 import msgspec
 
 from llmcore.errors import LLMConfigError, LLMValidationError
-from llmcore.types import LLMResponse, Money
+from llmcore.types import LLMResponse, Money, total_cost
 
 if TYPE_CHECKING:
     from llmcore.aclient import AsyncLLMClient
@@ -139,8 +139,7 @@ class SearchResponse(Sequence[dict[str, str]]):
     @property
     def cost(self) -> Money | None:
         """Of all calls together; None: one of them used something at an unknown price."""
-        costs = [call.cost for call in self.calls]
-        return None if None in costs else Money(sum(cost.nano_usd for cost in costs if cost is not None))
+        return total_cost(self.calls)
 
     def __len__(self) -> int:
         return len(self.results)

@@ -6,14 +6,15 @@ what is asked next; the two clients only make the calls.
 """
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeVar
 
 from llmcore.errors import LLMValidationError, Problem
 from llmcore.json_schema import Form, Misfit, form_of
-from llmcore.types import LLMResponse, Message, Money
+from llmcore.prepare import Deadline
+from llmcore.types import LLMResponse, Message, Money, total_cost
 
 if TYPE_CHECKING:
     from llmcore.aclient import AsyncLLMClient
@@ -61,7 +62,7 @@ class StructuredResponse(Generic[T]):
     @property
     def cost(self) -> Money | None:
         """Of all calls together; None: one of them used something at an unknown price."""
-        return _total(self.calls)
+        return total_cost(self.calls)
 
 
 def complete_structured(
@@ -158,9 +159,7 @@ class Asking(Generic[T]):
         self._client = client
         self._options = options
         self._most_nano_usd = _nano_usd(max_retry_cost)
-        self._clock: Callable[[], tuple[int, int]] = client.runtime.clock.now
-        seconds = client.runtime.settings.defaults.deadline if deadline is None else deadline
-        self._given, self._seconds, self._began = deadline, seconds, self._clock()[0]
+        self._given, self._deadline = deadline, Deadline(client.runtime, deadline)
 
     def flow(self) -> Generator[dict[str, Any], LLMResponse, StructuredResponse[T]]:
         """Yields the arguments of each call to be made and is sent its answer.
@@ -189,7 +188,7 @@ class Asking(Generic[T]):
         """The arguments of the next call. The first one's id is the parent of all others."""
         wanted = {**self._options, **form, "messages": messages, "deadline": self._given}
         if self.calls:
-            wanted["deadline"] = self._seconds_left()
+            wanted["deadline"] = self._deadline.left()
             wanted["parent_call_id"] = self.calls[0].call_id
         return wanted
 
@@ -198,14 +197,14 @@ class Asking(Generic[T]):
         done = len(self.calls) - 1
         if done >= self.max_retries:
             return f"after {done} of {self.max_retries} re-asks"
-        if self._seconds_left() <= 0:
-            return f"and its deadline of {self._seconds:g} s is over"
+        if self._deadline.left() <= 0:
+            return f"and its deadline of {self._deadline.seconds:g} s is over"
         if self._most_nano_usd is None:
             return None
         worst = self._client.estimate_cost(
             messages, self._options.get("model"), self._options.get("max_tokens")
         ).worst_case
-        spent = _total(self.calls[1:])
+        spent = total_cost(self.calls[1:])
         if worst is None or spent is None:
             return "and it is not asked again, as max_retry_cost is set and the model's price is unknown"
         if spent.nano_usd + worst.nano_usd > self._most_nano_usd:
@@ -238,7 +237,7 @@ class Asking(Generic[T]):
         error.answer = answer
         error.problems = tuple(problems)
         error.calls = tuple(self.calls)
-        error.cost = _total(self.calls)
+        error.cost = total_cost(self.calls)
         raise error
 
     def _fits(self, answer: str) -> bool:
@@ -247,9 +246,6 @@ class Asking(Generic[T]):
         except Misfit:
             return False
         return True
-
-    def _seconds_left(self) -> float:
-        return self._seconds - (self._clock()[0] - self._began) / 1e9
 
     # --- what is asked, and what came -------------------------------------------------------------------------------
 
@@ -299,15 +295,6 @@ def _is_json_object(text: str) -> bool:
         return isinstance(msgspec.json.decode(text), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def _total(calls: "tuple[LLMResponse, ...] | list[LLMResponse]") -> Money | None:
-    total = 0
-    for call in calls:
-        if call.cost is None:
-            return None
-        total += call.cost.nano_usd
-    return Money(total)
 
 
 def _retries(given: object) -> int:

@@ -18,7 +18,8 @@ from pydantic_core import to_json
 
 from llmcore.call_context import context
 from llmcore.errors import LLMTimeoutError, LLMValidationError
-from llmcore.types import LLMResponse, Message, Money, Outcome, ToolCall
+from llmcore.prepare import Deadline
+from llmcore.types import LLMResponse, Message, Money, Outcome, ToolCall, total_cost
 
 if TYPE_CHECKING:
     from llmcore.aclient import AsyncLLMClient
@@ -122,7 +123,7 @@ class ToolRun:
     @property
     def cost(self) -> Money | None:
         """Of all rounds together; None: one of them used something at an unknown price."""
-        return _total(self.calls)
+        return total_cost(self.calls)
 
 
 def run_tools(client: "LLMClient", messages: list[Message], functions: Any, **options: Any) -> ToolRun:
@@ -224,10 +225,7 @@ class _Rounds:
         self._most = max_rounds
         self._raises = on_error == "raise"
         self._options = options
-        self._clock = client.runtime.clock.now
-        self._given = deadline
-        self._span = client.runtime.settings.defaults.deadline if deadline is None else deadline
-        self._began = self._clock()[0]
+        self._given, self._deadline = deadline, Deadline(client.runtime, deadline)
         self._calls: list[LLMResponse] = []
 
     def flow(self) -> Generator[_Ask | _Run, Any, ToolRun]:
@@ -251,12 +249,12 @@ class _Rounds:
     def _of_round(self) -> dict[str, Any]:
         if not self._calls:
             return {"deadline": self._given}
-        left = self._span - (self._clock()[0] - self._began) / 1e9
+        left = self._deadline.left()
         if left <= 0:
             last = self._calls[-1]
             raise LLMTimeoutError(
                 f"{last.provider}/{last.model}: no answer after {len(self._calls)} rounds of tools within the deadline "
-                f"of {self._span:g} s",
+                f"of {self._deadline.seconds:g} s",
                 outcome=Outcome.TIMEOUT,
                 call_id=self._calls[0].call_id,
                 provider=last.provider,
@@ -309,7 +307,7 @@ class _Rounds:
             model=response.model,
         )
         error.calls = tuple(self._calls)
-        error.cost = _total(self._calls)
+        error.cost = total_cost(self._calls)
         raise error
 
 
@@ -352,12 +350,3 @@ def _arguments(call: ToolCall) -> str:
 def _misfits(error: ValidationError) -> str:
     told = (f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in error.errors(include_url=False))
     return "; ".join(told)[:_MOST_TOLD]
-
-
-def _total(calls: Iterable[LLMResponse]) -> Money | None:
-    total = 0
-    for call in calls:
-        if call.cost is None:
-            return None
-        total += call.cost.nano_usd
-    return Money(total)

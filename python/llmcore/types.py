@@ -6,7 +6,7 @@ users, is a msgspec Struct: cheap to make, and no burden to the garbage collecto
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -47,6 +47,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "Usage",
+    "total_cost",
 ]
 
 
@@ -175,15 +176,9 @@ class LLMRequest(msgspec.Struct):
     params: dict[str, Any] = {}
 
 
-class EmbeddingRequest(msgspec.Struct):
-    """Texts to be turned into vectors. ``params`` go to the provider's body as they are."""
+class _NoCompletion(msgspec.Struct):
+    """What a chat completion has and other requests have not."""
 
-    model: str
-    inputs: list[str]
-    dimensions: int | None = None
-    params: dict[str, Any] = {}
-
-    # What a chat completion has and this has not.
     json_format: ClassVar[bool] = False
     temperature: ClassVar[None] = None
     max_tokens: ClassVar[None] = None
@@ -191,13 +186,22 @@ class EmbeddingRequest(msgspec.Struct):
     response_format: ClassVar[None] = None
     stream: ClassVar[bool] = False
 
+
+class EmbeddingRequest(_NoCompletion):
+    """Texts to be turned into vectors. ``params`` go to the provider's body as they are."""
+
+    model: str
+    inputs: list[str]
+    dimensions: int | None = None
+    params: dict[str, Any] = {}
+
     @property
     def messages(self) -> list[Message]:
         """What is said in it."""
         return [{"role": "user", "content": text} for text in self.inputs]
 
 
-class ImageRequest(msgspec.Struct):
+class ImageRequest(_NoCompletion):
     """Pictures to be drawn. What is None is not sent. ``params`` go to the provider's body as they are."""
 
     model: str
@@ -207,14 +211,6 @@ class ImageRequest(msgspec.Struct):
     style: str | None = None
     n: int = 1
     params: dict[str, Any] = {}
-
-    # What a chat completion has and this has not.
-    json_format: ClassVar[bool] = False
-    temperature: ClassVar[None] = None
-    max_tokens: ClassVar[None] = None
-    tools: ClassVar[None] = None
-    response_format: ClassVar[None] = None
-    stream: ClassVar[bool] = False
 
     @property
     def messages(self) -> list[Message]:
@@ -436,6 +432,16 @@ class LLMResponse:
             f"status={self.status.value!r}, {len(self.content)} characters, "
             f"{self.usage.input_tokens}+{self.usage.output_tokens} tokens, cost={self.cost})"
         )
+
+
+def total_cost(calls: Iterable[LLMResponse]) -> Money | None:
+    """What calls cost together; None: one of them used something at an unknown price."""
+    total = 0
+    for call in calls:
+        if call.cost is None:
+            return None
+        total += call.cost.nano_usd
+    return Money(total)
 
 
 class CallRecord(msgspec.Struct, array_like=True, gc=False):

@@ -27,7 +27,8 @@ from llmcore import (
     Settings,
 )
 from llmcore.openai import AsyncOpenAI, OpenAI
-from llmcore.types import CallRecord, LLMCallStatusEnum, Outcome, Texts
+from llmcore.types import LLMCallStatusEnum, Outcome
+from support.scripted import ListSink
 from support.server import Answer, Request, ScriptedServer, streamed_chat
 
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]
@@ -49,26 +50,6 @@ RESPONSE = {
     ],
     "usage": {"input_tokens": 10, "output_tokens": 2, "total_tokens": 12},
 }
-
-
-class Rows:
-    """A sink that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.records: list[CallRecord] = []
-        self.texts: list[Texts | None] = []
-
-    def begin(self, call: CallRecord) -> None:
-        """Of no interest here."""
-
-    def record(self, call: CallRecord, texts: Texts | None = None) -> None:
-        self.records.append(call)
-        self.texts.append(texts)
-
-    def flush(self, timeout: float | None = None) -> bool:
-        return True
-
-    def close(self) -> None: ...
 
 
 def answer(request: Request) -> Answer:
@@ -96,12 +77,12 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def sink() -> Rows:
-    return Rows()
+def sink() -> ListSink:
+    return ListSink()
 
 
 @pytest.fixture
-def client(server: ScriptedServer, sink: Rows) -> Iterator[OpenAI]:
+def client(server: ScriptedServer, sink: ListSink) -> Iterator[OpenAI]:
     settings = Settings(retry={"base_delay": 0.001, "max_delay": 0.002}, ledger={"url": "none"})
     with OpenAI(api_key="sk-canary", base_url=server.base_url, settings=settings, tracker=sink) as made:
         yield made
@@ -113,7 +94,7 @@ def client(server: ScriptedServer, sink: Rows) -> Iterator[OpenAI]:
 # --- what is returned
 
 
-def test_every_kind_returns_the_sdks_own_type_and_is_recorded(client: OpenAI, sink: Rows) -> None:
+def test_every_kind_returns_the_sdks_own_type_and_is_recorded(client: OpenAI, sink: ListSink) -> None:
     assert type(client.chat.completions.create(**ASKED)) is ChatCompletion
     assert type(client.responses.create(model="gpt-4o-mini", input="Hi")) is Response
     vectors = client.embeddings.create(model="text-embedding-3-small", input="Hi")
@@ -157,7 +138,9 @@ def test_what_is_sent_is_what_the_sdk_sends(client: OpenAI, server: ScriptedServ
     }
 
 
-def test_raw_responses_have_headers_bytes_and_the_calls_id(client: OpenAI, server: ScriptedServer, sink: Rows) -> None:
+def test_raw_responses_have_headers_bytes_and_the_calls_id(
+    client: OpenAI, server: ScriptedServer, sink: ListSink
+) -> None:
     server.script(Answer.chat("Hello.", headers={"x-request-id": "req_7", "X-Other": "1"}))
     raw = client.chat.completions.with_raw_response.create(**ASKED)
     assert raw.headers["x-other"] == "1"
@@ -182,7 +165,7 @@ def test_an_answer_is_parsed_into_the_programs_own_type(client: OpenAI, server: 
     assert parsed.choices[0].message.parsed == Answered(word="yes")
 
 
-def test_what_is_not_ours_passes_through(client: OpenAI, sink: Rows) -> None:
+def test_what_is_not_ours_passes_through(client: OpenAI, sink: ListSink) -> None:
     assert client.models.list().data == []
     assert sink.records == []
 
@@ -190,7 +173,7 @@ def test_what_is_not_ours_passes_through(client: OpenAI, sink: Rows) -> None:
 # --- streams
 
 
-def test_a_stream_is_the_sdks_and_settled_at_its_end(client: OpenAI, server: ScriptedServer, sink: Rows) -> None:
+def test_a_stream_is_the_sdks_and_settled_at_its_end(client: OpenAI, server: ScriptedServer, sink: ListSink) -> None:
     with client.chat.completions.create(**ASKED, stream=True) as stream:
         assert type(stream) is openai.Stream
         pieces = list(stream)
@@ -219,7 +202,9 @@ def test_the_sdks_stream_helper_works(client: OpenAI) -> None:
         assert stream.get_final_completion().choices[0].message.content == " word0 word1 word2"
 
 
-def test_a_stream_that_is_left_is_cancelled_and_paid_for(client: OpenAI, server: ScriptedServer, sink: Rows) -> None:
+def test_a_stream_that_is_left_is_cancelled_and_paid_for(
+    client: OpenAI, server: ScriptedServer, sink: ListSink
+) -> None:
     server.script(
         Answer(headers={"content-type": "text/event-stream"}, body=streamed_chat(9).body, stop_after=900, then="hang")
     )
@@ -232,7 +217,7 @@ def test_a_stream_that_is_left_is_cancelled_and_paid_for(client: OpenAI, server:
 
 
 def test_a_stream_that_breaks_raises_what_the_sdk_has_for_it(
-    client: OpenAI, server: ScriptedServer, sink: Rows
+    client: OpenAI, server: ScriptedServer, sink: ListSink
 ) -> None:
     cut = Answer(headers={"content-type": "text/event-stream"}, body=streamed_chat(9).body, stop_after=900)
     server.script(cut)
@@ -245,7 +230,9 @@ def test_a_stream_that_breaks_raises_what_the_sdk_has_for_it(
     assert sink.records[0].outcome == Outcome.CONNECTION
 
 
-def test_a_stream_that_fails_with_an_event_raises_its_error(client: OpenAI, server: ScriptedServer, sink: Rows) -> None:
+def test_a_stream_that_fails_with_an_event_raises_its_error(
+    client: OpenAI, server: ScriptedServer, sink: ListSink
+) -> None:
     good = streamed_chat(1).body.split(b"\n\n")[0] + b"\n\n"
     bad = b'data: {"error": {"message": "the model fell over", "code": "server_error"}}\n\n'
     head = {"content-type": "text/event-stream"}
@@ -307,7 +294,7 @@ def test_errors_are_the_sdks_with_ours_behind(
     assert "sk-canary" not in f"{error!r} {error.body} {error.response.text} {error.__cause__!r}"
 
 
-def test_retries_are_the_engines(client: OpenAI, server: ScriptedServer, sink: Rows) -> None:
+def test_retries_are_the_engines(client: OpenAI, server: ScriptedServer, sink: ListSink) -> None:
     server.script(Answer.error(503), Answer.error(503))
     assert client.with_options(max_retries=0).chat.completions.create(**ASKED).choices[0].message.content == "Hello."
     assert sink.records[0].attempts is not None
@@ -321,7 +308,7 @@ def test_a_timeout_is_the_deadline_of_everything(client: OpenAI, server: Scripte
     assert isinstance(caught.value.__cause__, LLMTimeoutError)
 
 
-def test_a_refused_connection_is_the_sdks_connection_error(sink: Rows) -> None:
+def test_a_refused_connection_is_the_sdks_connection_error(sink: ListSink) -> None:
     settings = Settings(retry={"max_attempts": 1})
     with (
         OpenAI(api_key="k", base_url="http://127.0.0.1:9/v1", settings=settings, tracker=sink) as client,
@@ -330,7 +317,7 @@ def test_a_refused_connection_is_the_sdks_connection_error(sink: Rows) -> None:
         client.chat.completions.create(**ASKED)
 
 
-def test_a_budget_that_is_spent_is_a_rate_limit_error(server: ScriptedServer, sink: Rows) -> None:
+def test_a_budget_that_is_spent_is_a_rate_limit_error(server: ScriptedServer, sink: ListSink) -> None:
     settings = Settings(budgets=[{"scope": "user=ada", "period": "day", "limit_usd": Decimal("0.0001")}])
     with OpenAI(api_key="k", base_url=server.base_url, settings=settings, tracker=sink) as client:
         with llmcore.context(user_id="ada"), pytest.raises(openai.RateLimitError) as caught:
@@ -343,7 +330,7 @@ def test_a_budget_that_is_spent_is_a_rate_limit_error(server: ScriptedServer, si
     assert len(server.requests) == 2
 
 
-def test_a_full_queue_is_a_rate_limit_error(server: ScriptedServer, sink: Rows) -> None:
+def test_a_full_queue_is_a_rate_limit_error(server: ScriptedServer, sink: ListSink) -> None:
     settings = Settings(limits={"max_in_flight": 1}, queue={"total": 1})
     gate = server.gate()
     server.script(Answer.chat("held", gate=gate))
@@ -366,7 +353,7 @@ def test_a_full_queue_is_a_rate_limit_error(server: ScriptedServer, sink: Rows) 
 # --- what the engine gives
 
 
-def test_equal_calls_of_a_caching_copy_are_sent_once(client: OpenAI, server: ScriptedServer, sink: Rows) -> None:
+def test_equal_calls_of_a_caching_copy_are_sent_once(client: OpenAI, server: ScriptedServer, sink: ListSink) -> None:
     caching = client.with_options(cache=True, call_type="summarization")
     first, second = (caching.chat.completions.create(**ASKED) for _ in range(2))
     assert first == second
@@ -387,7 +374,7 @@ def test_addresses_share_no_cached_answer(client: OpenAI, server: ScriptedServer
     assert len(server.requests) == 2
 
 
-def test_copies_keep_what_they_are_not_told_to_change(client: OpenAI, sink: Rows) -> None:
+def test_copies_keep_what_they_are_not_told_to_change(client: OpenAI, sink: ListSink) -> None:
     copied = client.with_options(tenant="acme", timeout=7).copy(call_type="chat")
     assert copied.timeout == 7
     assert copied.runtime is client.runtime
@@ -410,7 +397,7 @@ def test_a_client_without_settings_shares_the_processs_runtime(
 # --- async
 
 
-def test_the_async_client_does_the_same(server: ScriptedServer, sink: Rows) -> None:
+def test_the_async_client_does_the_same(server: ScriptedServer, sink: ListSink) -> None:
     async def all_of_it() -> None:
         settings = Settings(retry={"base_delay": 0.001})
         async with AsyncOpenAI(api_key="k", base_url=server.base_url, settings=settings, tracker=sink) as client:
@@ -432,7 +419,7 @@ def test_the_async_client_does_the_same(server: ScriptedServer, sink: Rows) -> N
     assert len(sink.records) == 7
 
 
-def test_a_cancelled_task_gives_everything_back(server: ScriptedServer, sink: Rows) -> None:
+def test_a_cancelled_task_gives_everything_back(server: ScriptedServer, sink: ListSink) -> None:
     async def cancelled(stream: bool) -> None:
         server.script(Answer.chat("held", gate=server.gate()))
         async with AsyncOpenAI(api_key="k", base_url=server.base_url, settings=Settings(), tracker=sink) as client:

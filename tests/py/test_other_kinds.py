@@ -29,31 +29,11 @@ from llmcore import (
 )
 from llmcore.clock import ManualClock
 from llmcore.embeddings import batches
-from llmcore.types import CallRecord, LLMCallStatusEnum, Texts
+from llmcore.types import LLMCallStatusEnum
+from support.scripted import ListSink
 from support.server import Answer, Request, ScriptedServer
 
 PIXEL = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=")
-
-
-class Rows:
-    """A sink that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.records: list[CallRecord] = []
-        self.texts: list[Texts | None] = []
-
-    def begin(self, call: CallRecord) -> None:
-        pass
-
-    def record(self, call: CallRecord, texts: Texts | None = None) -> None:
-        self.records.append(call)
-        self.texts.append(texts)
-
-    def flush(self, timeout: float | None = None) -> bool:
-        return True
-
-    def close(self) -> None:
-        pass
 
 
 def vectors_for(texts: list[str], dimensions: int = 3, **more: Any) -> Answer:
@@ -77,8 +57,8 @@ def embedding_server(request: Request) -> Answer:
 
 
 @pytest.fixture
-def sink() -> Rows:
-    return Rows()
+def sink() -> ListSink:
+    return ListSink()
 
 
 @pytest.fixture
@@ -87,7 +67,7 @@ def server() -> Iterator[ScriptedServer]:
         yield running
 
 
-def runtime_at(server: ScriptedServer, sink: Rows, **settings: Any) -> Runtime:
+def runtime_at(server: ScriptedServer, sink: ListSink, **settings: Any) -> Runtime:
     made = Settings(provider="openai", openai_api_key="sk-test", openai_base_url=server.base_url, **settings)
     return Runtime(made, tracker=sink)
 
@@ -95,7 +75,7 @@ def runtime_at(server: ScriptedServer, sink: Rows, **settings: Any) -> Runtime:
 # --- embeddings -------------------------------------------------------------------------------------------------------
 
 
-def test_vectors_come_in_the_order_of_the_inputs(server: ScriptedServer, sink: Rows) -> None:
+def test_vectors_come_in_the_order_of_the_inputs(server: ScriptedServer, sink: ListSink) -> None:
     with runtime_at(server, sink) as runtime:
         answer = LLMClient(runtime=runtime).embed(["a", "bbb", "cc"], user_id="ada")
 
@@ -115,7 +95,7 @@ def test_vectors_come_in_the_order_of_the_inputs(server: ScriptedServer, sink: R
     assert sink.texts[0].messages == [{"role": "user", "content": text} for text in ("a", "bbb", "cc")]
 
 
-async def test_the_async_client_gives_the_same(server: ScriptedServer, sink: Rows) -> None:
+async def test_the_async_client_gives_the_same(server: ScriptedServer, sink: ListSink) -> None:
     runtime = runtime_at(server, sink)
     client = AsyncLLMClient(runtime=runtime)
     answer = await client.embed("one text", dimensions=5, model="text-embedding-3-large")
@@ -125,7 +105,7 @@ async def test_the_async_client_gives_the_same(server: ScriptedServer, sink: Row
     assert server.requests[0].json["model"] == "text-embedding-3-large"
 
 
-def test_too_many_inputs_go_out_in_several_calls_of_one_family(server: ScriptedServer, sink: Rows) -> None:
+def test_too_many_inputs_go_out_in_several_calls_of_one_family(server: ScriptedServer, sink: ListSink) -> None:
     inputs = ["x" * (n % 7 + 1) for n in range(5_000)]
     with runtime_at(server, sink) as runtime:
         answer = LLMClient(runtime=runtime).embed(inputs)
@@ -151,7 +131,7 @@ def test_inputs_are_shared_out_by_their_tokens_too() -> None:
     assert batches(["a"], [1], 1, 1) == [["a"]]
 
 
-def test_there_is_one_deadline_for_all_calls_together(sink: Rows) -> None:
+def test_there_is_one_deadline_for_all_calls_together(sink: ListSink) -> None:
     clock = ManualClock()
 
     def slow(request: Request) -> Answer:
@@ -178,7 +158,7 @@ def test_there_is_one_deadline_for_all_calls_together(sink: Rows) -> None:
         (None, "list"),
     ],
 )
-def test_inputs_that_make_no_sense_are_refused_before_anything_is_sent(inputs: Any, told: str, sink: Rows) -> None:
+def test_inputs_that_make_no_sense_are_refused_before_anything_is_sent(inputs: Any, told: str, sink: ListSink) -> None:
     with LLMClient("offline", tracker=sink) as client, pytest.raises(LLMValidationError, match=told):
         client.embed(inputs)
     assert sink.records == []
@@ -203,7 +183,7 @@ def test_inputs_that_make_no_sense_are_refused_before_anything_is_sent(inputs: A
         ({"choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}}]}, "no vectors"),
     ],
 )
-def test_an_answer_that_holds_no_such_vectors_is_a_typed_error(body: dict[str, Any], told: str, sink: Rows) -> None:
+def test_an_answer_that_holds_no_such_vectors_is_a_typed_error(body: dict[str, Any], told: str, sink: ListSink) -> None:
     def answer(request: Request) -> Answer:
         return Answer(body=json.dumps(body).encode())
 
@@ -215,7 +195,7 @@ def test_an_answer_that_holds_no_such_vectors_is_a_typed_error(body: dict[str, A
     assert [record.status for record in sink.records] == [LLMCallStatusEnum.ERROR]
 
 
-def test_equal_inputs_are_answered_from_the_cache(server: ScriptedServer, sink: Rows) -> None:
+def test_equal_inputs_are_answered_from_the_cache(server: ScriptedServer, sink: ListSink) -> None:
     with runtime_at(server, sink) as runtime:
         client = LLMClient(runtime=runtime)
         one = client.embed(["a", "bb"], cache=True)
@@ -227,13 +207,13 @@ def test_equal_inputs_are_answered_from_the_cache(server: ScriptedServer, sink: 
     assert (two.cost, two.saved) == (type(two.saved)(0), one.cost)
 
 
-def test_an_overloaded_server_is_asked_again(server: ScriptedServer, sink: Rows) -> None:
+def test_an_overloaded_server_is_asked_again(server: ScriptedServer, sink: ListSink) -> None:
     server.script(Answer.error(503))
     with runtime_at(server, sink, retry={"base_delay": 0.001}) as runtime:
         assert LLMClient(runtime=runtime).embed("a").attempts == 2
 
 
-def test_without_numpy_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch, sink: Rows) -> None:
+def test_without_numpy_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch, sink: ListSink) -> None:
     with LLMClient("offline", tracker=sink) as client:
         answer = client.embed("a")
     monkeypatch.setitem(sys.modules, "numpy", None)
@@ -266,7 +246,7 @@ def picture_server(request: Request) -> Answer:
     return Answer(body=json.dumps(body).encode())
 
 
-def test_pictures_are_priced_by_the_piece_by_size_and_quality(sink: Rows) -> None:
+def test_pictures_are_priced_by_the_piece_by_size_and_quality(sink: ListSink) -> None:
     with ScriptedServer(picture_server) as server, runtime_at(server, sink) as runtime:
         client = LLMClient(runtime=runtime)
         answer = client.generate_image("a castle", "1024x1792", "hd", "vivid", model="dall-e-3", game_id="g1")
@@ -293,7 +273,7 @@ def test_pictures_are_priced_by_the_piece_by_size_and_quality(sink: Rows) -> Non
     assert (second.image_count, second.image_size, second.context.game_id) == (2, "256x256", None)
 
 
-def test_pictures_that_are_sold_by_the_token_are_priced_so(sink: Rows) -> None:
+def test_pictures_that_are_sold_by_the_token_are_priced_so(sink: ListSink) -> None:
     with ScriptedServer(picture_server) as server, runtime_at(server, sink) as runtime:
         answer = LLMClient(runtime=runtime).generate_image("a castle")
 
@@ -304,7 +284,7 @@ def test_pictures_that_are_sold_by_the_token_are_priced_so(sink: Rows) -> None:
     assert sink.records[0].image_count == 1
 
 
-def test_a_budget_reserves_the_pictures_that_are_asked_for(sink: Rows) -> None:
+def test_a_budget_reserves_the_pictures_that_are_asked_for(sink: ListSink) -> None:
     budget = [{"scope": "global", "period": "total", "limit_usd": "0.10"}]
     with ScriptedServer(picture_server) as server, runtime_at(server, sink, budgets=budget) as runtime:
         client = LLMClient(runtime=runtime)
@@ -320,12 +300,12 @@ def test_a_budget_reserves_the_pictures_that_are_asked_for(sink: Rows) -> None:
 
 
 @pytest.mark.parametrize("n", [0, 101, "two", True])
-def test_a_number_of_pictures_that_makes_no_sense_is_refused(n: Any, sink: Rows) -> None:
+def test_a_number_of_pictures_that_makes_no_sense_is_refused(n: Any, sink: ListSink) -> None:
     with LLMClient("offline", tracker=sink) as client, pytest.raises(LLMValidationError, match="pictures"):
         client.generate_image("a castle", n=n)
 
 
-async def test_the_async_client_draws_too(sink: Rows) -> None:
+async def test_the_async_client_draws_too(sink: ListSink) -> None:
     with ScriptedServer(picture_server) as server:
         runtime = runtime_at(server, sink)
         answer = await AsyncLLMClient(runtime=runtime).generate_image("a castle", model="dall-e-2", size="512x512")
@@ -336,7 +316,7 @@ async def test_the_async_client_draws_too(sink: Rows) -> None:
 # --- whichever kind ---------------------------------------------------------------------------------------------------
 
 
-def test_a_provider_without_them_says_so(sink: Rows) -> None:
+def test_a_provider_without_them_says_so(sink: ListSink) -> None:
     made = Settings(provider="anthropic", anthropic_api_key="sk-ant-test")
     with Runtime(made, tracker=sink) as runtime:
         client = LLMClient(runtime=runtime)
@@ -350,7 +330,7 @@ def test_a_provider_without_them_says_so(sink: Rows) -> None:
 
 
 @pytest.mark.parametrize("fallback", ["offline", "anthropic/claude-sonnet-4-5"])
-def test_a_fallback_answers_if_it_has_them_and_is_named_if_not(fallback: str, sink: Rows) -> None:
+def test_a_fallback_answers_if_it_has_them_and_is_named_if_not(fallback: str, sink: ListSink) -> None:
     def down(request: Request) -> Answer:
         return Answer.error(500)
 
@@ -365,7 +345,7 @@ def test_a_fallback_answers_if_it_has_them_and_is_named_if_not(fallback: str, si
                 client.embed(["a", "b"])
 
 
-def test_offline_vectors_are_of_length_one_and_the_same_for_the_same_text(sink: Rows) -> None:
+def test_offline_vectors_are_of_length_one_and_the_same_for_the_same_text(sink: ListSink) -> None:
     with LLMClient("offline", tracker=sink) as client:
         one, two = client.embed(["a", "b"]), client.embed(["b", "a"], dimensions=7)
         three = client.embed("b")
@@ -376,7 +356,7 @@ def test_offline_vectors_are_of_length_one_and_the_same_for_the_same_text(sink: 
     assert one.cost.nano_usd == 0
 
 
-def test_offline_pictures_are_whole_png_files(sink: Rows) -> None:
+def test_offline_pictures_are_whole_png_files(sink: ListSink) -> None:
     with LLMClient("offline", tracker=sink) as client:
         answer = client.generate_image("a castle", size="48x20", n=2)
     first, second = (image.data or b"" for image in answer.images)

@@ -19,7 +19,7 @@ import pytest
 from genai_prices import extract_usage
 
 from llmcore import AsyncLLMClient, LLMClient, LLMError, LLMResponse, Runtime, Settings
-from llmcore.types import CallRecord, Texts
+from support.scripted import ListSink
 from support.server import Answer, Request, ScriptedServer
 
 FOLDER = os.environ.get("LLMCORE_RECORDED", "")
@@ -46,24 +46,6 @@ def server() -> Iterator[ScriptedServer]:
 
     with ScriptedServer(answer) as running:
         yield running
-
-
-class Rows:
-    """A sink that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.records: list[CallRecord] = []
-
-    def begin(self, call: CallRecord) -> None:
-        """Of no interest here."""
-
-    def record(self, call: CallRecord, texts: Texts | None = None) -> None:
-        self.records.append(call)
-
-    def flush(self, timeout: float | None = None) -> bool:
-        return True
-
-    def close(self) -> None: ...
 
 
 def text_of(content: Any) -> str:
@@ -112,13 +94,13 @@ def arguments(row: Row) -> tuple[list[Row], str, Row]:
     return request.pop("messages"), request.pop("model", None) or "unknown", request
 
 
-def runtime_for(server: ScriptedServer, row: Row, sink: Rows) -> Runtime:
+def runtime_for(server: ScriptedServer, row: Row, sink: ListSink) -> Runtime:
     base_url = server.base_url + "/" + row["id"]
     return Runtime(Settings(provider="openai", openai_api_key="sk-recorded", openai_base_url=base_url), tracker=sink)
 
 
 def test_every_line_comes_out_of_the_sync_client(server: ScriptedServer) -> None:
-    sink = Rows()
+    sink = ListSink()
     lines = rows()
     for row in lines:
         messages, model, params = arguments(row)
@@ -136,7 +118,7 @@ def test_every_line_comes_out_of_the_sync_client(server: ScriptedServer) -> None
 
 
 def test_every_line_comes_out_of_the_async_client(server: ScriptedServer) -> None:
-    sink = Rows()
+    sink = ListSink()
 
     async def one(row: Row) -> None:
         messages, model, params = arguments(row)
@@ -193,7 +175,7 @@ def broken(row: Row) -> bool:
 
 
 def test_every_stream_comes_out_of_the_sync_client(server: ScriptedServer) -> None:
-    sink = Rows()
+    sink = ListSink()
     lines = rows(stream=True)
     for row in lines:
         messages, model, params = arguments(row)
@@ -214,7 +196,7 @@ def test_every_stream_comes_out_of_the_sync_client(server: ScriptedServer) -> No
 
 
 def test_every_stream_comes_out_of_the_async_client(server: ScriptedServer) -> None:
-    sink = Rows()
+    sink = ListSink()
 
     async def one(row: Row) -> None:
         messages, model, params = arguments(row)

@@ -21,27 +21,8 @@ from llmcore import (
     SearxngSearch,
     Settings,
 )
-from llmcore.types import CallRecord, Texts
+from support.scripted import ListSink
 from support.server import Answer, Request, ScriptedServer
-
-
-class Rows:
-    """A sink that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.records: list[CallRecord] = []
-
-    def begin(self, call: CallRecord) -> None:
-        pass
-
-    def record(self, call: CallRecord, texts: Texts | None = None) -> None:
-        self.records.append(call)
-
-    def flush(self, timeout: float | None = None) -> bool:
-        return True
-
-    def close(self) -> None:
-        pass
 
 
 def pages(query: str, count: int = 3) -> list[dict[str, str]]:
@@ -59,8 +40,8 @@ def searxng(request: Request) -> Answer:
 
 
 @pytest.fixture
-def sink() -> Rows:
-    return Rows()
+def sink() -> ListSink:
+    return ListSink()
 
 
 @pytest.fixture
@@ -74,7 +55,7 @@ def settings_for(instance: ScriptedServer, **more: Any) -> Settings:
     return Settings(provider="offline", providers={"searxng": {"base_url": base_url}}, **more)
 
 
-def test_pages_come_query_after_query(instance: ScriptedServer, sink: Rows) -> None:
+def test_pages_come_query_after_query(instance: ScriptedServer, sink: ListSink) -> None:
     with LLMClient(settings=settings_for(instance), tracker=sink) as client:
         found = client.search_web(["poker", "chess"], max_results=2, user_id="ada")
 
@@ -95,14 +76,14 @@ def test_pages_come_query_after_query(instance: ScriptedServer, sink: Rows) -> N
     assert (first.context.parent_call_id, second.context.parent_call_id) == (None, found.call_id)
 
 
-async def test_the_async_client_gives_the_same(instance: ScriptedServer, sink: Rows) -> None:
+async def test_the_async_client_gives_the_same(instance: ScriptedServer, sink: ListSink) -> None:
     async with AsyncLLMClient(settings=settings_for(instance), tracker=sink) as client:
         found = await client.search_web([f"q{n}" for n in range(20)], max_results=1)
     assert [page["query"] for page in found] == [f"q{n}" for n in range(20)]
     assert {record.context.parent_call_id for record in sink.records} == {None, found.call_id}
 
 
-async def test_when_one_query_fails_its_error_is_raised_and_nothing_goes_on(sink: Rows) -> None:
+async def test_when_one_query_fails_its_error_is_raised_and_nothing_goes_on(sink: ListSink) -> None:
     def answer(request: Request) -> Answer:
         return Answer(status=400, body=b"no") if b"q=bad" in request.body else searxng(request)
 
@@ -113,7 +94,7 @@ async def test_when_one_query_fails_its_error_is_raised_and_nothing_goes_on(sink
             assert client.stats()["in_flight"] == 0
 
 
-def test_equal_queries_are_answered_from_the_cache_and_others_are_not(instance: ScriptedServer, sink: Rows) -> None:
+def test_equal_queries_are_answered_from_the_cache_and_others_are_not(instance: ScriptedServer, sink: ListSink) -> None:
     with LLMClient(settings=settings_for(instance), tracker=sink) as client:
         backend = SearxngSearch(params={"language": "en", "pageno": 2})
         client.search_web("poker", cache=True, backend=backend)
@@ -133,14 +114,14 @@ def test_equal_queries_are_answered_from_the_cache_and_others_are_not(instance: 
         (Answer(body=b'{"results": 5}'), LLMServerError, "no search result in JSON"),
     ],
 )
-def test_what_is_no_result_is_a_typed_error(answer: Answer, error: type[Exception], told: str, sink: Rows) -> None:
+def test_what_is_no_result_is_a_typed_error(answer: Answer, error: type[Exception], told: str, sink: ListSink) -> None:
     with ScriptedServer(lambda _: answer) as instance:
         made = settings_for(instance, retry={"max_attempts": 1})
         with LLMClient(settings=made, tracker=sink) as client, pytest.raises(error, match=told):
             client.search_web("poker")
 
 
-def test_pages_without_an_address_are_left_out(sink: Rows) -> None:
+def test_pages_without_an_address_are_left_out(sink: ListSink) -> None:
     body = {"results": [{"title": "x"}, {"url": 5}, {"url": "https://a.example", "title": None, "content": ["x"]}]}
     with (
         ScriptedServer(lambda _: Answer(body=json.dumps(body).encode())) as instance,
@@ -176,14 +157,14 @@ def response(text: str, annotations: list[dict[str, Any]] | None = None) -> Answ
 
 
 @pytest.fixture
-def openai(sink: Rows) -> Iterator[tuple[ScriptedServer, Runtime]]:
+def openai(sink: ListSink) -> Iterator[tuple[ScriptedServer, Runtime]]:
     with ScriptedServer() as server:
         made = Settings(provider="openai", openai_api_key="sk-test", openai_base_url=server.base_url)
         with Runtime(made, tracker=sink) as runtime:
             yield server, runtime
 
 
-def test_openai_searches_with_its_tool(openai: tuple[ScriptedServer, Runtime], sink: Rows) -> None:
+def test_openai_searches_with_its_tool(openai: tuple[ScriptedServer, Runtime], sink: ListSink) -> None:
     server, runtime = openai
     told = {
         "results": [
@@ -228,7 +209,7 @@ class Encyclopedia:
         return [{"title": "T", "url": "https://own.example", "snippet": response.content}]
 
 
-def test_a_backend_of_ones_own(sink: Rows) -> None:
+def test_a_backend_of_ones_own(sink: ListSink) -> None:
     backend: SearchBackend = Encyclopedia()
     with LLMClient("offline", tracker=sink, settings=Settings()) as client:
         found = client.search_web("poker", backend=backend)
@@ -247,7 +228,7 @@ def test_a_backend_of_ones_own(sink: Rows) -> None:
         (("poker", True), "max_results"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(arguments: tuple[Any, ...], told: str, sink: Rows) -> None:
+def test_arguments_that_make_no_sense_are_refused(arguments: tuple[Any, ...], told: str, sink: ListSink) -> None:
     with LLMClient("offline", tracker=sink, settings=Settings()) as client:
         with pytest.raises(LLMValidationError, match=told):
             client.search_web(*arguments, backend=Encyclopedia())
@@ -256,7 +237,7 @@ def test_arguments_that_make_no_sense_are_refused(arguments: tuple[Any, ...], to
     assert sink.records == []
 
 
-def test_with_nothing_to_search_with_one_sentence_says_what_to_set(sink: Rows) -> None:
+def test_with_nothing_to_search_with_one_sentence_says_what_to_set(sink: ListSink) -> None:
     with (
         LLMClient("offline", tracker=sink, settings=Settings()) as client,
         pytest.raises(LLMConfigError, match="set SEARXNG_URL or OPENAI_API_KEY"),

@@ -25,6 +25,7 @@ from llmcore import (
     LLMServicesProvider,
     LLMValidationError,
     Runtime,
+    Settings,
     UnknownModelError,
     UsageTracker,
     context,
@@ -276,3 +277,18 @@ async def test_a_picture_is_a_url(picture: dict[str, str], url: str) -> None:
         await service.generate_image("A bowl of soup", quality="hd", model="dall-e-3")
         assert server.requests[1].json["quality"] == "hd"
         assert sink.records[1].cost == 80_000_000
+
+
+async def test_a_search_is_a_request_too() -> None:
+    sink, user = ListSink(), uuid.uuid4()
+    found = {"results": [{"url": "https://example.com", "title": "Soup", "content": "hot"}]}
+    with ScriptedServer(lambda _: Answer(body=json.dumps(found).encode())) as server:
+        base_url = server.base_url.removesuffix("/v1")
+        made = Settings(provider="offline", providers={"searxng": {"base_url": base_url}})
+        async with AsyncLLMClient(settings=made, tracker=sink) as client:
+            service = as_provider(LLMService(client=client))
+            pages, request_id = await service.search_web(["soup", "bread"], user, max_results=1)
+    page = {"title": "Soup", "url": "https://example.com", "snippet": "hot"}
+    assert pages == [{**page, "query": "soup"}, {**page, "query": "bread"}]
+    assert [record.context.user_id for record in sink.records] == [str(user)] * 2
+    assert sink.records[0].id == str(request_id) == sink.records[1].context.parent_call_id

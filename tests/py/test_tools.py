@@ -14,29 +14,10 @@ from pydantic import Field
 from llmcore import AsyncLLMClient, LLMClient, LLMTimeoutError, LLMValidationError, Runtime, Settings, tool
 from llmcore.call_context import current_context
 from llmcore.clock import ManualClock
-from llmcore.types import CallRecord, Texts
+from support.scripted import ListSink
 from support.server import Answer, Request, ScriptedServer, chat_body
 
 ASKED = [{"role": "user", "content": "How many chips has Bob?"}]
-
-
-class Rows:
-    """A sink that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.records: list[CallRecord] = []
-
-    def begin(self, call: CallRecord) -> None:
-        pass
-
-    def record(self, call: CallRecord, texts: Texts | None = None) -> None:
-        self.records.append(call)
-
-    def flush(self, timeout: float | None = None) -> bool:
-        return True
-
-    def close(self) -> None:
-        pass
 
 
 def calling(*calls: tuple[str, Any], content: str | None = None) -> Answer:
@@ -60,12 +41,12 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def sink() -> Rows:
-    return Rows()
+def sink() -> ListSink:
+    return ListSink()
 
 
 @pytest.fixture
-def runtime(server: ScriptedServer, sink: Rows) -> Iterator[Runtime]:
+def runtime(server: ScriptedServer, sink: ListSink) -> Iterator[Runtime]:
     made = Settings(provider="openai", openai_api_key="sk-test", openai_base_url=server.base_url)
     with Runtime(made, tracker=sink) as running:
         yield running
@@ -168,7 +149,7 @@ def test_arguments_that_make_no_sense_are_refused(options: dict[str, Any], told:
 # --- the rounds -------------------------------------------------------------------------------------------------------
 
 
-def test_each_round_is_a_child_of_the_first(server: ScriptedServer, sink: Rows, runtime: Runtime) -> None:
+def test_each_round_is_a_child_of_the_first(server: ScriptedServer, sink: ListSink, runtime: Runtime) -> None:
     server.script(
         calling(("chips_of", {"player": "Bob"})),
         calling(("chips_of", {"player": "Al"}), ("chips_of", {"player": "Eve"})),
@@ -211,7 +192,7 @@ async def test_async_functions_of_a_round_run_at_once(server: ScriptedServer, ru
     assert seen != [threading.main_thread().name]
 
 
-def test_calls_that_functions_make_are_children_too(server: ScriptedServer, sink: Rows, runtime: Runtime) -> None:
+def test_calls_that_functions_make_are_children_too(server: ScriptedServer, sink: ListSink, runtime: Runtime) -> None:
     client = LLMClient(runtime=runtime)
 
     def think(about: str) -> str:
@@ -286,7 +267,7 @@ def test_an_exception_is_told_or_raised(on_error: Any, server: ScriptedServer, r
         assert client.run_tools(ASKED, [fail]).messages[2]["content"] == "error: KeyError: 'Bob'"
 
 
-def test_rounds_are_counted(sink: Rows) -> None:
+def test_rounds_are_counted(sink: ListSink) -> None:
     with ScriptedServer(lambda _: calling(("chips_of", {"player": "Bob"}))) as server:
         made = Settings(provider="openai", openai_api_key="sk-test", openai_base_url=server.base_url)
         with (
@@ -301,7 +282,7 @@ def test_rounds_are_counted(sink: Rows) -> None:
     assert caught.value.cost.nano_usd == sum(record.cost or 0 for record in sink.records)
 
 
-def test_there_is_one_deadline_for_all_rounds(sink: Rows) -> None:
+def test_there_is_one_deadline_for_all_rounds(sink: ListSink) -> None:
     clock = ManualClock()
 
     def late(player: str) -> int:

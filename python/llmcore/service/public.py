@@ -77,6 +77,23 @@ class LLMServicesProvider(Protocol):
         """
         ...
 
+    async def search_web(
+        self,
+        queries: list[str],
+        user_id: uuid.UUID | None = None,
+        max_results: int = 10,
+        **kwargs: Any,
+    ) -> tuple[list[dict[str, str]], uuid.UUID]:
+        """Pages of the web, each with title, url, snippet and query.
+
+        :param max_results: most pages for each query
+        :param kwargs: the other arguments of :meth:`llmcore.AsyncLLMClient.search_web`
+        :return: the pages, and the id of the first query's request, which is the parent of the others'
+        :raises LLMConfigError: nothing is configured to search with
+        :raises LLMError: a query has no answer
+        """
+        ...
+
     def get_request(self, request_id: uuid.UUID) -> LLMRequestDTO | None:
         """The request with this id; None: there is none.
 

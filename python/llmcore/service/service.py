@@ -113,6 +113,17 @@ class LLMService:
             raise LLMServerError(f"{drawn.provider}/{drawn.model}: the answer holds no picture", call_id=drawn.call_id)
         return url, uuid.UUID(drawn.call_id)
 
+    async def search_web(
+        self,
+        queries: list[str],
+        user_id: uuid.UUID | None = None,
+        max_results: int = 10,
+        **kwargs: Any,
+    ) -> tuple[list[dict[str, str]], uuid.UUID]:
+        """See LLMServicesProvider."""
+        found = await self.client.search_web(queries, max_results, **_of_user(user_id), **kwargs)
+        return found.results, uuid.UUID(found.call_id)
+
     def stream_response(
         self,
         messages: list[LLMMessageDTO],

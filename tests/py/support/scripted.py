@@ -216,6 +216,7 @@ class ListSink:
 
     def __init__(self) -> None:
         self.records: list[CallRecord] = []
+        self.texts: list[Texts | None] = []
         self.closed = 0
 
     def begin(self, call: CallRecord) -> None:
@@ -223,6 +224,7 @@ class ListSink:
 
     def record(self, call: CallRecord, texts: Texts | None = None) -> None:
         self.records.append(call)
+        self.texts.append(texts)
 
     def flush(self, timeout: float | None = None) -> bool:
         return True
