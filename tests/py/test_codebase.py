@@ -38,11 +38,11 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 CONFINED = {
     "sqlalchemy": ("ledger/", "cli/"),
     "alembic": ("ledger/",),
-    "pyreqwest": ("transport.py",),
-    "openai": ("transport.py", "structured_instructor.py", "openai.py", "openai_errors.py"),
+    "pyreqwest": ("transport/native.py",),
+    "openai": ("transport/sdk.py", "structured_instructor.py", "openai.py", "openai_errors.py"),
     "fastapi": ("integrations/", "dashboard/"),
     "instructor": ("structured_instructor.py",),
-    "httpx2": ("transport.py",),
+    "httpx2": ("transport/sdk.py",),
     "httpx": (),
     "requests": (),
     "genai_prices": ("pricing.py",),
@@ -120,7 +120,7 @@ def test_the_ledger_knows_no_client() -> None:
 
 
 def test_nothing_asks_the_system_for_time_or_luck_in_a_decision() -> None:
-    drivers = {"transport.py", "clock.py", "interrupt.py"}
+    drivers = {"sdk.py", "clock.py", "interrupt.py"}
     pattern = re.compile(r"\btime\.(time|monotonic|perf_counter)\w*\(|\brandom\.|\bdatetime\.now\(")
     for path in SOURCES:
         if path.name in drivers or part_of(path) in {"cli", "ledger"}:

@@ -565,10 +565,10 @@ def test_a_forked_child_never_uses_its_parents_connections(server: ScriptedServe
 
 def test_a_fork_while_a_client_is_being_opened_leaves_no_lock_behind(server: ScriptedServer) -> None:
     source = """
-        import llmcore.transport
+        from llmcore.transport.process import process
         opening, go = threading.Event(), threading.Event()
         def slowly():
-            with llmcore.transport._process.opening:
+            with process.opening:
                 opening.set()
                 go.wait(10)
         thread = threading.Thread(target=slowly)
