@@ -6,18 +6,14 @@ The recordings are not part of the project; LLMCORE_RECORDED names the folder th
 
 import base64
 import json
-import os
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pytest
-from genai_prices import extract_usage
 
 from llmcore._core import Outcome, outcome_of_status
 from llmcore.config import Settings
@@ -27,30 +23,32 @@ from llmcore.pricing import CostCalculator
 from llmcore.providers.base import LLMProvider
 from llmcore.providers.registry import create_provider
 from llmcore.types import EmbeddingReply, Failure, ImageReply, LLMRequest, Reply
+from support.recorded import (
+    KINDS,
+    Json,
+    Row,
+    broken_in_the_middle,
+    differs,
+    last_word,
+    needs_recordings,
+    price_of,
+    provider_name,
+    read_independently,
+    rows,
+    told,
+    told_usage,
+    when,
+)
 
-FOLDER = os.environ.get("LLMCORE_RECORDED")
-KINDS = ("chat", "responses", "messages", "embeddings", "images", "ollama")
+pytestmark = needs_recordings
 
-pytestmark = pytest.mark.skipif(not FOLDER, reason="LLMCORE_RECORDED does not name a folder of recordings")
-
-Row = dict[str, Any]
-Json = dict[str, Any]
 SETTINGS = Settings()
 PRICES = CostCalculator(SETTINGS)
 
 
-def rows(kind: str) -> list[Row]:
-    """The lines of a file."""
-    with (Path(FOLDER or "") / f"{kind}.jsonl").open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
 def provider_of(kind: str, row: Row) -> LLMProvider:
-    """The provider that a line is of; what spoke the same under a name of its own is read as OpenAI's."""
-    name = row["provider"] if row["provider"] in HOSTS else "openai"
-    if kind == "responses":
-        name = "openai-responses"
-    return create_provider(name, SETTINGS)
+    """The provider that a line is of."""
+    return create_provider(provider_name(kind, row), SETTINGS)
 
 
 def decoded(kind: str, row: Row, size: Callable[[int], int] = lambda at: 1 + (at * 7919) % 97) -> tuple[Any, str]:
@@ -66,137 +64,6 @@ def decoded(kind: str, row: Row, size: Callable[[int], int] = lambda at: 1 + (at
         text += "".join(chunk.text for chunk in decoder.feed(body[at : at + step]))
         at += step
     return decoder.finish(), text
-
-
-def events(row: Row) -> Iterator[Json]:
-    """The parts of an answer by plain JSON: one, or those of its stream."""
-    if not row["stream"]:
-        yield json.loads(row["body"])
-        return
-    for line in row["body"].splitlines():
-        text = line.removeprefix("data:").strip()
-        if text.startswith("{"):
-            yield json.loads(text)
-
-
-def flat(content: Any) -> str:
-    """A message's text by plain JSON."""
-    if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content if part.get("type") in ("text", "output_text"))
-    return content or ""
-
-
-def told(row: Row) -> tuple[str, str | None, int]:
-    """(text, finish reason or None where it has no OpenAI word, number of tool calls) by plain JSON."""
-    text, finish, tools = "", None, set()
-    for number, event in enumerate(events(row)):
-        for choice in (event.get("choices") or ())[:1]:
-            said = choice.get("message") or choice.get("delta") or {}
-            text += flat(said.get("content"))
-            finish = choice.get("finish_reason") or finish
-            for at, call in enumerate(said.get("tool_calls") or ()):
-                tools.add(call.get("index", at))
-        match event.get("type"):
-            case "message":
-                text += flat(event["content"])
-                tools |= {at for at, block in enumerate(event["content"]) if block["type"] == "tool_use"}
-            case "content_block_start":
-                text += event["content_block"].get("text") or ""
-                tools |= {event["index"]} if event["content_block"]["type"] == "tool_use" else set()
-            case "content_block_delta":
-                text += event["delta"].get("text") or ""
-            case "response.output_text.delta":
-                text += event["delta"]
-            case "response.output_item.done":
-                tools |= {event["output_index"]} if event["item"]["type"] == "function_call" else set()
-        for at, item in enumerate(event.get("output") or ()):
-            text += flat(item.get("content")) if item["type"] == "message" else ""
-            tools |= {at} if item["type"] == "function_call" else set()
-        if "done" in event:
-            text += (event.get("message") or {}).get("content") or event.get("response") or ""
-            finish = event.get("done_reason") or finish
-            tools |= {(number, at) for at in range(len((event.get("message") or {}).get("tool_calls") or ()))}
-    return text, finish, len(tools)
-
-
-def last_word(row: Row) -> Json | None:
-    """What of an answer holds the usage."""
-    if not row["stream"]:
-        return dict(json.loads(row["body"]))
-    found = None
-    for event in events(row):
-        if event.get("usage") or (event.get("message") or {}).get("usage"):
-            found = event
-        if event.get("type") in ("response.completed", "response.incomplete"):
-            found = event["response"]
-    return found
-
-
-FLAVORS = {"openai": {"chat", "responses", "embeddings", "images"}, "azure": {"chat", "responses", "embeddings"}} | {
-    name: {"chat"} for name in ("openrouter", "cerebras", "deepseek", "huggingface_together")
-}
-PATHS = {
-    "chat/completions": "chat",
-    "/responses": "responses",
-    "embeddings": "embeddings",
-    "images/generations": "images",
-}
-
-
-def read_independently(row: Row) -> Any:
-    """What genai-prices extracts; None where it cannot read the line."""
-    body = last_word(row)
-    if body is None or not (body.get("usage") or {}):
-        return None
-    name = row["provider"]
-    if name == "huggingface":
-        name = "huggingface_" + row["path"].split("/")[1]
-    flavor = next((flavor for path, flavor in PATHS.items() if row["path"].endswith(path)), "default")
-    if flavor not in FLAVORS.get(name, ()):
-        flavor = "default"
-    if "model" not in body:
-        body = body | {"model": row["request"].get("model")}
-    try:
-        return extract_usage(body, provider_id=name, api_flavor=flavor)
-    except (LookupError, ValueError):
-        return None
-
-
-def price_of(found: Any, row: Row) -> Decimal | None:
-    """What genai-prices says it cost, in dollars; None where it has no price."""
-    try:
-        return Decimal(found.calc_price(genai_request_timestamp=when(row)).total_price)
-    except (LookupError, ValueError, TypeError):
-        return None
-
-
-def when(row: Row) -> datetime | None:
-    """The moment at which the provider says it answered."""
-    body = last_word(row) or {}
-    at = body.get("created") or body.get("created_at")
-    return datetime.fromtimestamp(at, UTC) if isinstance(at, int | float) else None
-
-
-# Why a figure may differ from theirs, each cause by its shape and not by the line. A difference that none of these
-# explains fails.
-def web_search_fee(row: Row) -> int:
-    """Anthropic's fee for searches that it ran: not a price of tokens, so no part of our cost (docs/pricing.md)."""
-    used = ((last_word(row) or {}).get("usage") or {}).get("server_tool_use") or {}
-    return int(used.get("web_search_requests") or 0) * 10_000_000
-
-
-def written_and_read(row: Row) -> bool:
-    """OpenRouter, of models that cache by themselves: the same tokens are told as written and as read, and together
-    they are more than the prompt. Buckets are disjoint, so ours holds them as read; `reported_cost` has both.
-    """
-    inside = ((last_word(row) or {}).get("usage") or {}).get("prompt_tokens_details") or {}
-    twice = (inside.get("cached_tokens") or 0) + (inside.get("cache_write_tokens") or 0)
-    return bool(twice > ((last_word(row) or {}).get("usage") or {})["prompt_tokens"])
-
-
-def broken_in_the_middle(row: Row) -> bool:
-    """A stream with an error in it: no answer, but a Failure that holds what had come."""
-    return bool(row["stream"]) and any(event.get("error") for event in events(row))
 
 
 @pytest.mark.parametrize("kind", ["chat", "responses", "messages", "ollama"])
@@ -276,31 +143,22 @@ def test_usage_and_cost_are_what_an_independent_reader_finds() -> None:
             said, _ = decoded(kind, row)
             said = said.partial if isinstance(said, Failure) else said
             assert isinstance(said, Reply)
-            usage, theirs = said.usage, found.usage
             place = f"{kind}/{row['provider']}"
-            mine = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens)
-            read = (theirs.input_tokens, theirs.output_tokens, theirs.cache_read_tokens, theirs.cache_write_tokens)
             compared[place] += 1
-            if row["provider"] == "openrouter" and kind == "chat" and written_and_read(row):
-                assert mine[:3] == read[:3]
-                continue
-            if mine != tuple(count or 0 for count in read):
-                wrong.append((place, row["id"], read, mine))
-            price = price_of(found, row)
-            if price is None:
-                continue
+            price = price_of(found, when(row))
             name = row["provider"] if row["provider"] in HOSTS else f"{found.provider.id}"
-            model = said.model or row["request"].get("model")
-            try:
-                cost = PRICES.cost(name, model, usage, at=when(row)).nano_usd
-            except UnknownModelError:
-                wrong.append((place, row["id"], price, "no price"))
-                continue
-            if HOSTS.get(name) is not None and HOSTS[name].free:
-                continue
-            priced[place] += 1
-            if abs(cost + web_search_fee(row) - price * 10**9) > 1:
-                wrong.append((place, row["id"], model, price * 10**9, cost))
+            free = name in HOSTS and HOSTS[name].free
+            cost = None
+            if price is not None and not free:
+                priced[place] += 1
+                try:
+                    asked = row["request"].get("model")
+                    cost = PRICES.cost(name, said.model or asked, said.usage, at=when(row)).nano_usd
+                except UnknownModelError:
+                    wrong.append((place, row["id"], price, "no price"))
+            difference = differs(row, found, said.usage, None if free else price, cost)
+            if difference:
+                wrong.append((place, row["id"], difference))
     assert compared["chat/openai"]
     assert priced["messages/anthropic"]
     assert not wrong
@@ -314,15 +172,8 @@ def test_usage_that_nobody_told_is_estimated_and_never_nothing() -> None:
                 continue
             said, text = decoded(kind, row)
             assert isinstance(said, Reply)
-            told_usage = any(
-                event.get("usage")
-                or (event.get("x_groq") or {}).get("usage")
-                or event.get("response")
-                or event.get("message")
-                for event in events(row)
-            )
-            assert said.usage.estimated is not told_usage
-            if not told_usage:
+            assert said.usage.estimated is not told_usage(row)
+            if not told_usage(row):
                 seen += 1
                 assert said.usage.output_tokens >= max(1, len(text) // 8)
     assert seen
