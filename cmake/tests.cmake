@@ -48,6 +48,7 @@ set(LLMCORE_TEST_SOURCES
     net/client_test.cpp
     net/client_thread_test.cpp
     net/config_manager_test.cpp
+    net/curl_faults_test.cpp
     net/curl_transport_test.cpp
     net/json_test.cpp
     net/provider_factory_test.cpp

@@ -59,6 +59,7 @@ struct Transfer {
   bool head_ended = false;  // the headers are complete
   bool head_told = false;
   bool queued = false;
+  bool sent = false;  // as far as libcurl is concerned: the request may be on its way
 
   std::size_t header_bytes = 0;
   std::size_t body_bytes = 0;
@@ -122,6 +123,18 @@ std::size_t on_body_bytes(char* bytes, std::size_t size, std::size_t count, void
   transfer.queue();
   return size * count;
 }
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+// Before a request is written to its connection. Once for each transfer, but where a kept connection turns out to be dead
+// before a byte of the answer: there libcurl would send all of it again, on a new one. The server may have read the first
+// and be at work on it, so that is the engine's to decide, which counts attempts and holds to their limit and their price.
+int before_request(void* given, char* /*to*/, char* /*from*/, int /*to_port*/, int /*from_port*/) {
+  auto& transfer = *static_cast<Transfer*>(given);
+  if (!std::exchange(transfer.sent, true)) return CURL_PREREQFUNC_OK;
+  transfer.error = fault_of(CURLE_GOT_NOTHING, transfer.request.url, false);
+  return CURL_PREREQFUNC_ABORT;
+}
+#endif
 
 bool initialized() noexcept {
   static const bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
@@ -254,6 +267,10 @@ class CurlTransport::Impl {
     set(CURLOPT_TCP_KEEPALIVE, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
     set(CURLOPT_QUICK_EXIT, 1L);  // else the end of a transfer joins the thread that resolves its name
+#endif
+#if LIBCURL_VERSION_NUM >= 0x075000
+    set(CURLOPT_PREREQFUNCTION, &before_request);
+    set(CURLOPT_PREREQDATA, static_cast<void*>(&transfer));
 #endif
     set(CURLOPT_TIMEOUT_MS, milliseconds(timeout));
     set(CURLOPT_CONNECTTIMEOUT_MS, std::max(1L, milliseconds(std::min(timeout, options_.connect_timeout))));

@@ -1,18 +1,7 @@
-// libcurl's transport against a server on the loopback: what is sent, what is told, and every way in which it can go
-// wrong.
-#include "llmcore/net/curl_transport.hpp"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <functional>
-#include <map>
-#include <string>
+// libcurl's transport against a server on the loopback: what is sent, what is told, and what is refused.
 #include <thread>
-#include <vector>
 
-#include "llmcore/io/clock.hpp"
-#include "loopback_server.hpp"
+#include "curl_stage.hpp"
 
 namespace llmcore::net {
 namespace {
@@ -20,95 +9,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-struct Told {
-  int status = 0;
-  Headers headers;
-  std::string data;
-  std::vector<std::string> pieces;
-  bool done = false;
-  std::optional<TransportError> error;
-};
-
-class Listener final : public TransferSink {
- public:
-  std::map<TransferId, Told> all;
-  std::function<void(TransferId)> at_head, at_data, at_done;
-
-  void on_head(TransferId id, int status, Headers&& headers) override {
-    EXPECT_FALSE(all[id].done);
-    all[id].status = status;
-    all[id].headers = std::move(headers);
-    if (at_head) at_head(id);
-  }
-  void on_data(TransferId id, std::string_view bytes) override {
-    EXPECT_NE(all[id].status, 0);
-    EXPECT_FALSE(all[id].done);
-    all[id].data += bytes;
-    all[id].pieces.emplace_back(bytes);
-    if (at_data) at_data(id);
-  }
-  void on_done(TransferId id, std::optional<TransportError> error) override {
-    EXPECT_FALSE(all[id].done);
-    all[id].done = true;
-    all[id].error = std::move(error);
-    if (at_done) at_done(id);
-  }
-};
-
-class CurlTransportTest : public ::testing::Test {
- protected:
-  static CurlOptions options() {
-    CurlOptions made;
-    made.proxy = "";
-    return made;
-  }
-  static HttpRequest asking(std::string url, std::string body = "{}") {
-    HttpRequest request;
-    request.url = std::move(url);
-    request.headers = {{"Authorization", "Bearer sk-secret"}, {"Content-Type", "application/json"}};
-    request.body = std::move(body);
-    return request;
-  }
-
-  /// Lets the transport work until something is so.
-  template <typename Condition>
-  void until(Condition&& condition, Duration most = 5 * kSecond) {
-    const Instant end = io::mono() + most;
-    while (!condition()) {
-      ASSERT_LT(io::mono(), end) << "it never came to that";
-      transport_.poll(2 * kMillisecond);
-    }
-  }
-  Peer accepted() {
-    Peer peer;
-    until([&] { return static_cast<bool>(peer = server_.accept()); });
-    return peer;
-  }
-  /// Starts a call to the server, and reads what arrives there.
-  Peer asked(TransferId id, HttpRequest request, Duration timeout = 5 * kSecond) {
-    transport_.start(id, std::move(request), timeout, told_);
-    Peer peer = accepted();
-    until([&] { return peer.reads_request(); });
-    return peer;
-  }
-  Told& done(TransferId id) {
-    until([&] { return told_.all[id].done; });
-    return told_.all[id];
-  }
-  void expect_error(TransferId id, Outcome outcome, const std::string& part) {
-    const Told& told = done(id);
-    ASSERT_TRUE(told.error);
-    EXPECT_EQ(to_string(told.error->outcome), to_string(outcome)) << told.error->message;
-    EXPECT_THAT(told.error->message, HasSubstr(part));
-    EXPECT_THAT(told.error->message, Not(HasSubstr("secret")));
-    EXPECT_THAT(told.error->message, Not(HasSubstr("completions")));
-    EXPECT_EQ(transport_.in_flight(), 0U);
-  }
-
-  LoopbackServer server_;
-  Listener told_;
-  CurlTransport transport_{options()};
-};
+class CurlTransportTest : public CurlStage {};
 
 TEST_F(CurlTransportTest, SendsTheRequestAsItIsAndTellsTheAnswerAsItIs) {
   Peer peer = asked(7, asking(server_.url("/v1/x?y=1"), R"({"model":"m"})"));
@@ -158,108 +59,6 @@ TEST_F(CurlTransportTest, TellsAStreamAsItComes) {
   EXPECT_FALSE(told_.all[1].done);
   peer.send("0\r\nX-Trailer: 1\r\n\r\n");
   EXPECT_FALSE(done(1).error);
-}
-
-TEST_F(CurlTransportTest, TellsThatNobodyListens) {
-  const std::string url = server_.url();
-  server_.close();
-  transport_.start(1, asking(url), kSecond, told_);
-  EXPECT_TRUE(told_.all.empty()) << "told from within poll() alone";
-  expect_error(1, Outcome::connection, "no connection to 127.0.0.1:");
-}
-
-TEST_F(CurlTransportTest, TellsThatANameIsNotThere) {
-  EXPECT_TRUE(CurlTransport::resolves_in_background());
-  transport_.start(1, asking("http://no.such.host.invalid/v1"), kSecond, told_);
-  const Told& told = done(1);
-  ASSERT_TRUE(told.error);
-  EXPECT_TRUE(told.error->outcome == Outcome::connection || told.error->outcome == Outcome::timeout);
-  EXPECT_THAT(told.error->message, HasSubstr("no.such.host.invalid"));
-}
-
-TEST_F(CurlTransportTest, NeverWaitsForANameServerWhenItEnds) {
-  const Instant start = io::mono();
-  {
-    CurlTransport other(options());
-    for (TransferId id = 1; id <= 20; ++id) {
-      other.start(id, asking("http://host" + std::to_string(id) + ".invalid/v1"), kSecond, told_);
-    }
-    other.poll(0);
-    other.abort(3);
-  }
-  EXPECT_LT(io::mono() - start, 50 * kMillisecond);
-}
-
-TEST_F(CurlTransportTest, TellsThatTlsIsRefused) {
-  transport_.start(1, asking("https://" + server_.address() + "/v1"), 2 * kSecond, told_);
-  Peer peer = accepted();
-  until([&] { return !peer.take().empty() || peer.reads_request() || peer.sees_end(); });
-  peer.send("HTTP/1.1 400 this is no TLS\r\n\r\n");
-  expect_error(1, Outcome::connection, "TLS with 127.0.0.1:");
-}
-
-TEST_F(CurlTransportTest, GivesUpWhenTheTimeIsOver) {
-  Peer peer = asked(1, asking(server_.url()), 60 * kMillisecond);
-  expect_error(1, Outcome::timeout, "no answer from 127.0.0.1:");
-  transport_.start(2, asking(server_.url()), 0, told_);
-  expect_error(2, Outcome::timeout, "no time left");
-}
-
-TEST_F(CurlTransportTest, GivesUpWhenAnAnswerFallsSilent) {
-  CurlOptions impatient = options();
-  impatient.stall_timeout = 60 * kMillisecond;
-  CurlTransport transport(impatient);
-  transport.start(1, asking(server_.url()), 5 * kSecond, told_);
-  Peer peer;
-  const auto until_here = [&](auto&& condition) {
-    while (!condition()) transport.poll(kMillisecond);
-  };
-  until_here([&] { return static_cast<bool>(peer = server_.accept()); });
-  until_here([&] { return peer.reads_request(); });
-  peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
-  const Instant start = io::mono();
-  while (!told_.all[1].done) transport.poll(10 * kSecond);  // which is no longer than the silence may be
-  EXPECT_LT(io::mono() - start, 2 * kSecond);
-  ASSERT_TRUE(told_.all[1].error);
-  EXPECT_EQ(told_.all[1].error->outcome, Outcome::timeout);
-  EXPECT_THAT(told_.all[1].error->message, HasSubstr("fell silent"));
-  EXPECT_EQ(told_.all[1].data, "half");
-}
-
-TEST_F(CurlTransportTest, TellsThatAnAnswerBrokeOff) {
-  asked(1, asking(server_.url())).close();
-  expect_error(1, Outcome::connection, "closed the connection without an answer");
-
-  Peer cut = asked(2, asking(server_.url()));
-  cut.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
-  until([&] { return told_.all[2].data == "half"; });
-  cut.close();
-  expect_error(2, Outcome::connection, "broke in the middle of the answer");
-
-  Peer chunked = asked(3, asking(server_.url()));
-  chunked.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
-  until([&] { return told_.all[3].data == "half"; });
-  chunked.close();
-  expect_error(3, Outcome::connection, "broke in the middle of the answer");
-
-  Peer crashed = asked(4, asking(server_.url()));
-  crashed.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
-  until([&] { return told_.all[4].data == "half"; });
-  crashed.reset();
-  expect_error(4, Outcome::connection, "broke in the middle of the answer");
-
-  Peer headless = asked(5, asking(server_.url()));
-  headless.send("HTTP/1.1 200 OK\r\nContent-Le");
-  headless.close();
-  (void)done(5);
-  EXPECT_TRUE(told_.all[5].error) << told_.all[5].status;
-}
-
-TEST_F(CurlTransportTest, TellsAnAnswerThatIsNoHttp) {
-  Peer peer = asked(1, asking(server_.url()));
-  peer.send("SSH-2.0-OpenSSH_9.2\r\n");
-  peer.close();
-  expect_error(1, Outcome::connection, "what is no HTTP");
 }
 
 TEST_F(CurlTransportTest, FollowsNoRedirect) {
@@ -313,12 +112,6 @@ TEST_F(CurlTransportTest, TakesNoMoreThanItMay) {
   const Told swamped = run(3, headers);
   ASSERT_TRUE(swamped.error);
   EXPECT_EQ(swamped.status, 0);
-}
-
-TEST_F(CurlTransportTest, TellsAnAnswerThatCannotBeDecompressed) {
-  Peer peer = asked(1, asking(server_.url()));
-  peer.answer("this is not gzip", "Content-Encoding: gzip\r\n");
-  expect_error(1, Outcome::server_error, "cannot be decompressed");
 }
 
 TEST_F(CurlTransportTest, RefusesWhatWouldBecomeAnotherRequest) {

@@ -3,8 +3,9 @@
 // What is fixed: TLS is verified, by certificate and by name, from TLS 1.2 on; redirects are not followed, so that a key
 // goes to the configured host and nowhere else; http and https are the only protocols; no cookie, no .netrc, no user
 // name in a URL. Connections are kept and shared, HTTP/2 is taken where TLS offers it, answers may be compressed, and
-// what they come to is bounded. Every fault of the network is one TransportError, whose message names the host and
-// nothing else of the request.
+// what they come to is bounded. A request is sent once: libcurl's own second try, where a kept connection dies under a
+// request, is off (from libcurl 7.80 on). Every fault of the network is one TransportError, whose message names the host
+// and nothing else of the request.
 //
 // Threads: see Transport. Names are resolved on threads of libcurl's own, and nothing here joins them: poll(), abort()
 // and the destructor never wait for a name server, a socket or a server.
