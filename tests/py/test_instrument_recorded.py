@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import openai
 import pytest
@@ -17,13 +16,20 @@ import pytest
 from ledger.making import ask
 from llmcore import UsageTracker, instrument
 from llmcore.hosts import HOSTS
+from support.recorded import (
+    Row,
+    needs_recordings,
+    price_of,
+    read_independently,
+    rows,
+    when,
+    written_and_read,
+)
 from support.server import Answer, Request, ScriptedServer
 from test_openai_recorded import asked
-from test_recorded import FOLDER, price_of, read_independently, rows, written_and_read
 
-pytestmark = pytest.mark.skipif(not FOLDER, reason="LLMCORE_RECORDED names no folder with recorded provider traffic")
+pytestmark = needs_recordings
 
-Row = dict[str, Any]
 KINDS = ("chat", "responses", "embeddings")
 
 
@@ -34,7 +40,7 @@ def answered(kind: str) -> list[Row]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[ScriptedServer]:
     """Answers POST /v1/<id>/... with the recorded bytes of <id>."""
-    by_id = {row["id"]: row for kind in KINDS for row in answered(kind)} if FOLDER else {}
+    by_id = {row["id"]: row for kind in KINDS for row in answered(kind)}
 
     def answer(request: Request) -> Answer:
         row = by_id[request.path.split("/")[2]]
@@ -103,7 +109,7 @@ def test_each_line_is_recorded_as_the_independent_reader_has_it(
         read = (usage.input_tokens or 0, usage.output_tokens or 0, usage.cache_read_tokens or 0)
         assert (given, written, cached) == read, row["id"]
         compared += 1
-        price = price_of(oracle, row)
+        price = price_of(oracle, when(row))
         # Prices are those of the provider that the client was said to be of.
         if price is None or row["provider"] != provider_of(row) or HOSTS[row["provider"]].free:
             continue

@@ -35,6 +35,7 @@ __all__ = [
     "told",
     "told_usage",
     "when",
+    "written_and_read",
 ]
 
 FOLDER = os.environ.get("LLMCORE_RECORDED", "")
