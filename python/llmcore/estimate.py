@@ -225,12 +225,13 @@ class TokenEstimator:
 
 
 def fill_in(estimator: TokenEstimator, reply: Reply, request: Request, body_bytes: int) -> None:
-    """Estimates the usage that an answer does not tell."""
+    """Estimates the usage that an answer does not tell: what was written is never nothing."""
     usage = reply.usage
     if usage.input_tokens == 0:
         usage.input_uncached = estimator.prompt(request, body_bytes).expected
-    if usage.output_tokens == 0:
-        usage.output_text = estimator.output(reply.content)
+    if usage.output_tokens == 0 and type(reply) is Reply:  # vectors and pictures are no text
+        written = (reply.content, reply.reasoning, reply.refusal, *(call.arguments for call in reply.tool_calls))
+        usage.output_text = max(sum(map(estimator.output, written)), 1)
 
 
 @lru_cache(_MOST_MODELS)

@@ -10,14 +10,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmcore import LLMClient, Reply, Runtime, Settings, Usage
-from llmcore.estimate import TokenEstimator
+from llmcore import LLMClient, Reply, Runtime, Settings, ToolCall, Usage
+from llmcore.estimate import TokenEstimator, fill_in
 from llmcore.providers.registry import create_provider
-from llmcore.types import LLMRequest
+from llmcore.types import EmbeddingReply, EmbeddingRequest, LLMRequest
 from support.server import Answer, ScriptedServer
 
 TOOL = {
@@ -189,6 +190,29 @@ def test_estimated_usage_and_none_teach_nothing() -> None:
     for usage in (used(500, estimated=True), used(0)):
         estimator.learn(request.model, before, usage)
     assert estimator.prompt(request, 0) == before
+
+
+@pytest.mark.parametrize(
+    ("said", "tokens"),
+    [
+        ({"content": "eight by"}, 2),
+        ({"reasoning": "eight by", "refusal": "four"}, 3),
+        ({"tool_calls": [ToolCall("call_1", "get_weather", '{"city": "Oslo"}')]}, 4),
+        ({}, 1),
+    ],
+)
+def test_an_answer_without_usage_is_never_for_nothing(said: dict[str, Any], tokens: int) -> None:
+    reply = msgspec.structs.replace(Reply("", "gpt-4o", used(0, estimated=True)), **said)
+    fill_in(TokenEstimator(), reply, asked("hi"), 0)
+    assert reply.usage.input_tokens > 0
+    assert reply.usage.output_tokens == tokens
+
+
+def test_vectors_without_usage_cost_their_input_alone() -> None:
+    reply = EmbeddingReply("", "m", used(0, estimated=True), vectors=b"", dimensions=0)
+    fill_in(TokenEstimator(), reply, EmbeddingRequest("m", ["some text"]), 0)
+    assert reply.usage.input_tokens > 0
+    assert reply.usage.output_tokens == 0
 
 
 OBSERVATIONS = st.lists(

@@ -3,16 +3,29 @@
 #include <utility>
 
 #include "client_worker.hpp"
+#include "estimate.hpp"
 
 namespace llmcore::net {
 namespace {
 
 constexpr std::size_t kLongestBody = std::size_t{64} << 20;
 
-/// What an answer comes to that does not say what it used.
-void fill_in(Usage& usage, std::int64_t input, std::size_t text) {
+/// What an answer comes to that does not say what it used: never to nothing.
+Usage filled_in(const Reply& reply, std::int64_t input) {
+  Usage usage = reply.usage;
   if (usage.input_tokens() == 0) usage.input_uncached = input;
-  if (usage.output_tokens() == 0) usage.output_text = static_cast<std::int64_t>(text + 3) / 4;
+  if (usage.output_tokens() == 0) {
+    std::int64_t tokens = 0;
+    for (const std::string* text : {&reply.content, &reply.reasoning, &reply.refusal})
+      tokens += output_tokens_of(*text);
+    for (const ToolCall& call : reply.tool_calls) tokens += output_tokens_of(call.arguments);
+    usage.output_text = std::max<std::int64_t>(tokens, 1);
+  }
+  return usage;
+}
+
+bool says_something(const Reply& reply) {
+  return !reply.content.empty() || !reply.reasoning.empty() || !reply.refusal.empty() || !reply.tool_calls.empty();
 }
 
 std::int64_t expected_input(const LiveCall& call) {
@@ -188,8 +201,8 @@ void ClientWorker::settle(LiveCall& call, Decoded decoded) {
     input.retry_after = failure->retry_after;
     if (failure->partial) {
       input.usage = failure->partial->usage;
-      if (input.usage.estimated && (call.began || !failure->partial->content.empty())) {
-        fill_in(input.usage, expected_input(call), failure->partial->content.size());
+      if (input.usage.estimated && (call.began || says_something(*failure->partial))) {
+        input.usage = filled_in(*failure->partial, expected_input(call));
       }
       input.price = price_of(failure->partial->model);
     }
@@ -198,7 +211,7 @@ void ClientWorker::settle(LiveCall& call, Decoded decoded) {
     return;
   }
   auto& reply = std::get<Reply>(decoded);
-  if (reply.usage.estimated) fill_in(reply.usage, expected_input(call), reply.content.size());
+  if (reply.usage.estimated) reply.usage = filled_in(reply, expected_input(call));
   Replied input;
   input.attempt = attempt;
   input.usage = reply.usage;

@@ -40,6 +40,18 @@ TEST(Client, ACallIsSentReadAndFinished) {
   EXPECT_EQ(stats.output_tokens, 20);
 }
 
+TEST(Client, AnAnswerThatDoesNotSayWhatItUsedIsNeverForNothing) {
+  Stage stage;
+  stage.client->submit(Stage::say("Hello?"));
+  stage.look();
+  stage.transport->answer(stage.transport->open().at(0).transfer, "?\n{\"city\": \"Oslo\"}");
+  const auto seen = stage.look();
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].event.kind, Kind::finished);
+  EXPECT_GT(seen[0].event.input_tokens, 0);
+  EXPECT_EQ(seen[0].event.output_tokens, 4);  // of the call's arguments
+}
+
 TEST(Client, AStreamComesPieceByPieceAndAddsUp) {
   Stage stage;
   stage.client->submit(Stage::say("Tell me.", true));

@@ -87,6 +87,11 @@ class ScriptedProvider final : public Provider {
     Reply reply;
     const auto line = body.find('\n');
     const std::string counts(body.substr(0, line));
+    if (counts == "?") {  // it does not say what it used, and calls a tool with the rest
+      reply.usage.estimated = true;
+      reply.tool_calls.push_back(ToolCall{"call_1", "tool", std::string(body.substr(line + 1))});
+      return reply;
+    }
     const auto space = counts.find(' ');
     reply.usage.input_uncached = std::stoll(counts.substr(0, space));
     reply.usage.output_text = std::stoll(counts.substr(space));
