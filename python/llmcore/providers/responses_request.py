@@ -34,6 +34,9 @@ _UNKNOWN = frozenset(
 )
 _PARTS = frozenset({"input_text", "input_image", "input_file", "input_audio", "output_text", "refusal"})
 _ROLES = frozenset({"user", "system", "developer", "assistant"})
+#: Items that are no messages, by their type or its end.
+_ITEMS = frozenset({"reasoning", "compaction", "additional_tools", "mcp_list_tools"})
+_ITEM_ENDS = ("_call", "_output", "_reference", "_request", "_response")
 
 
 def encode_responses(request: LLMRequest) -> bytes:
@@ -114,7 +117,7 @@ def _items(message: dict[str, Any], index: int) -> list[dict[str, Any]]:
 
 def _is_item(part: Any) -> bool:
     kind = part.get("type") if isinstance(part, dict) else None
-    return isinstance(kind, str) and (kind == "reasoning" or kind.endswith(("_call", "_call_output", "_reference")))
+    return isinstance(kind, str) and (kind in _ITEMS or kind.endswith(_ITEM_ENDS))
 
 
 def _call(call: Any, where: str) -> dict[str, Any]:
