@@ -1,216 +1,287 @@
-"""Real provider traffic, served back over loopback, through the clients: text, tool calls, finish, usage and cost are
-right.
+"""Real provider traffic, served back over loopback, through both clients: text, tool calls, finish, usage and cost are
+right, for answers and streams of every API, and a stream's response is what complete() makes of the same message.
 
-The lines are read from the folder that LLMCORE_RECORDED names (chat.jsonl); the independent reader is genai-prices on
-the raw body. Without
-the folder these tests are skipped: the lines are not part of the project.
+The independent readers are plain JSON and genai-prices. Without the recordings these tests are skipped.
 """
 
 import asyncio
 import json
-import os
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from decimal import Decimal
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from genai_prices import extract_usage
 
-from llmcore import AsyncLLMClient, LLMClient, LLMError, LLMResponse, Runtime, Settings
+from llmcore import AsyncLLMClient, LLMClient, LLMError, LLMResponse, Runtime, Settings, ToolCall
+from llmcore._core import outcome_of_status
+from llmcore.hosts import HOSTS
+from llmcore.types import Chunk
+from support.recorded import (
+    Json,
+    Row,
+    broken_in_the_middle,
+    differs,
+    needs_recordings,
+    price_of,
+    provider_name,
+    read_independently,
+    rows,
+    told,
+    told_usage,
+    when,
+)
 from support.scripted import ListSink
 from support.server import Answer, Request, ScriptedServer
+from support.whole import whole
 
-FOLDER = os.environ.get("LLMCORE_RECORDED", "")
-pytestmark = pytest.mark.skipif(not FOLDER, reason="LLMCORE_RECORDED names no folder with recorded provider traffic")
+pytestmark = needs_recordings
 
-Row = dict[str, Any]
+KINDS = ("chat", "responses", "messages", "ollama")
+Count = Callable[[str, object], None]
 
 
-def rows(stream: bool = False) -> list[Row]:
-    """Every answered chat line that is no stream, or is one."""
-    with (Path(FOLDER) / "chat.jsonl").open() as lines:
-        found = [json.loads(line) for line in lines]
-    return [row for row in found if row["status"] == 200 and bool(row["stream"]) is stream]
+def answered(kind: str, stream: bool) -> list[Row]:
+    """The lines of a file that are answers, in one piece or as streams."""
+    return [row for row in rows(kind) if row["status"] == 200 and bool(row["stream"]) is stream]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ScriptedServer]:
-    """Answers POST /v1/<id>/chat/completions with the recorded bytes of <id>."""
-    by_id = {row["id"]: row for stream in (False, True) for row in rows(stream)}
+    """Answers POST /<id>/... with the recorded bytes of <id>, and POST /<id>.whole/... with a stream's message in one
+    piece.
+    """
+    by_id = {row["id"]: (kind, row) for kind in KINDS for row in rows(kind)}
 
     def answer(request: Request) -> Answer:
-        row = by_id[request.path.split("/")[2]]
-        return Answer(status=200, headers=row["headers"], body=row["body"].encode())
+        name, _, form = request.path.split("/")[1].partition(".")
+        kind, row = by_id[name]
+        if form:
+            headers = {name: value for name, value in row["headers"].items() if name != "content-type"}
+            return Answer(headers=headers, body=json.dumps(whole(kind, row)).encode())
+        return Answer(status=row["status"], headers=row["headers"], body=row["body"].encode())
 
-    with ScriptedServer(answer) as running:
+    with ScriptedServer(answer, record=False) as running:
         yield running
 
 
-def text_of(content: Any) -> str:
-    if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content if part.get("type") == "text")
-    return content or ""
+def spoken(kind: str, row: Row) -> str:
+    """The provider that speaks a line's API: Ollama's server has OpenAI's too."""
+    return "openai" if kind == "chat" and row["provider"] == "ollama" else provider_name(kind, row)
 
 
-def check(row: Row, answer: LLMResponse) -> None:
+# --- the same call again ----------------------------------------------------------------------------------------------
+
+
+def runtime_for(server: ScriptedServer, kind: str, row: Row, sink: ListSink, form: str = "") -> Runtime:
+    """One for each line: a provider's limits, as its headers tell them, are not for the next line."""
+    name = spoken(kind, row)
+    below = {"ollama": "/api", "azure": "", "anthropic": ""}.get(name, "/v1")
+    own = {"base_url": f"http://127.0.0.1:{server.port}/{row['id']}{form}{below}", "api_key": "sk-recorded"}
+    return Runtime(Settings(provider=name, providers={name: own}, retry={"max_attempts": 1}), tracker=sink)
+
+
+def asked(kind: str, row: Row) -> dict[str, Any]:
+    """The arguments of complete() and stream() that a recorded request comes to, but for its model."""
+    params = {name: value for name, value in row["request"].items() if name not in ("stream", "stream_options")}
+    params.pop("model", None)
+    if "messages" not in params:
+        given = params.pop("input" if kind == "responses" else "prompt")
+        params["messages"] = [message for item in _items(given) for message in _messages(item)]
+    return params
+
+
+def model_of(row: Row) -> str:
+    return row["request"].get("model") or "unknown"
+
+
+def _items(given: str | list[Json]) -> list[Json]:
+    return [{"role": "user", "content": given}] if isinstance(given, str) else given
+
+
+def _messages(item: Json) -> list[Json]:
+    """A message for an item of the Responses API: whole items are content of the one who made them."""
+    if "role" in item and "content" in item:
+        # An empty one goes before calls, which are a message of their own here.
+        return [{"role": item["role"], "content": item["content"]}] if item["content"] else []
+    return [{"role": "user" if item["type"].endswith("_output") else "assistant", "content": [item]}]
+
+
+# --- what has to come out ---------------------------------------------------------------------------------------------
+
+
+def check(kind: str, row: Row, answer: LLMResponse) -> None:
     """Compares an answer with plain JSON and with the independent reader."""
-    body = json.loads(row["body"])
-    message = body["choices"][0]["message"]
-    assert answer.content == text_of(message.get("content"))
-    assert answer.finish_reason == (body["choices"][0].get("finish_reason") or "")
-    assert [call.id for call in answer.tool_calls] == [call.get("id") for call in message.get("tool_calls") or ()]
-    oracle = read(row, body)
-    if oracle is None:
-        return
-    usage, price = oracle
-    assert answer.input_tokens == (usage.input_tokens or 0)
-    assert answer.output_tokens == (usage.output_tokens or 0)
-    assert answer.cached_tokens == (usage.cache_read_tokens or 0)
-    if price is not None and row["provider"] == "openai":
+    name = spoken(kind, row)
+    text, finish, tools = told(row)
+    assert answer.content == text
+    assert len(answer.tool_calls) == tools
+    assert answer.finish_reason == finish if finish is not None else answer.finish_reason
+    assert (answer.attempts, answer.status) == (1, "success")
+    assert answer.provider == name
+    if HOSTS[name].free:
         assert answer.cost is not None
-        assert abs(answer.cost.nano_usd - price * 10**9) <= Decimal("0.5")
+        assert answer.cost.nano_usd == 0
+    found = read_independently(row)
+    if found is not None:
+        # A vendor that is read as another has no price here.
+        same = name.removesuffix("-responses") == row["provider"] and not HOSTS[name].free
+        cost = None if answer.cost is None else answer.cost.nano_usd
+        assert differs(row, found, answer.usage, price_of(found, when(row)) if same else None, cost) == ""
+    elif answer.usage.estimated:
+        assert answer.input_tokens > 0
+        assert answer.output_tokens > 0
 
 
-def read(row: Row, body: Row) -> tuple[Any, Decimal | None] | None:
-    """(usage, price) by genai-prices; None where it cannot read the line."""
-    flavor = "chat" if row["provider"] in {"openai", "azure", "openrouter", "cerebras", "deepseek"} else "default"
-    try:
-        found = extract_usage(body, provider_id=row["provider"], api_flavor=flavor)
-    except Exception:
-        return None
-    at = datetime.fromtimestamp(body["created"], UTC) if body.get("created") else None
-    try:
-        return found.usage, found.calc_price(genai_request_timestamp=at).total_price
-    except Exception:
-        return found.usage, None
+def check_stream(kind: str, row: Row, chunks: list[Chunk], answer: LLMResponse) -> None:
+    """The same, and what came bit by bit is what the response holds."""
+    check(kind, row, answer)
+    assert "".join(chunk.text for chunk in chunks) == answer.content
+    assert "".join(chunk.reasoning for chunk in chunks) == answer.reasoning
+    assert "".join(chunk.refusal for chunk in chunks) == answer.refusal
+    assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason][-1:] == [answer.finish_reason]
+    assert joined(chunks) == answer.tool_calls
+    assert answer.usage.estimated is not (kind == "ollama" or told_usage(row))
 
 
-def arguments(row: Row) -> tuple[list[Row], str, Row]:
-    request = dict(row["request"])
-    for name in ("stream", "stream_options"):
-        request.pop(name, None)
-    return request.pop("messages"), request.pop("model", None) or "unknown", request
+def joined(chunks: list[Chunk]) -> list[ToolCall]:
+    """The tool calls that deltas come to."""
+    calls: dict[int, ToolCall] = {}
+    for delta in (delta for chunk in chunks for delta in chunk.tool_calls):
+        call = calls.setdefault(delta.index, ToolCall("", "", "", delta.type))
+        call.id += delta.id
+        call.name += delta.name
+        call.arguments += delta.arguments
+    return list(calls.values())
 
 
-def runtime_for(server: ScriptedServer, row: Row, sink: ListSink) -> Runtime:
-    base_url = server.base_url + "/" + row["id"]
-    return Runtime(Settings(provider="openai", openai_api_key="sk-recorded", openai_base_url=base_url), tracker=sink)
+def compared(answer: LLMResponse) -> dict[str, Any]:
+    """What of an answer does not depend on when and how it came."""
+    left_out = {"call_id", "latency_ms", "body"}
+    return {name: getattr(answer, name) for name in LLMResponse.__slots__ if name not in left_out}
 
 
-def test_every_line_comes_out_of_the_sync_client(server: ScriptedServer) -> None:
-    sink = ListSink()
-    lines = rows()
+def blame(row: Row, wrong: BaseException) -> AssertionError:
+    return AssertionError(f"line {row['id']} of {row['provider']}: {wrong}")
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_line_comes_out_of_the_sync_client(server: ScriptedServer, kind: str, record_property: Count) -> None:
+    sink, lines = ListSink(), answered(kind, stream=False)
     for row in lines:
-        messages, model, params = arguments(row)
-        runtime = runtime_for(server, row, sink)
-        try:
-            answer = LLMClient("openai", model, runtime=runtime).complete(messages, **params)
-            check(row, answer)
-            assert runtime.check() == ""
-        except AssertionError as wrong:
-            raise AssertionError(f"line {row['id']} of {row['provider']}: {wrong}") from wrong
-        finally:
-            runtime.close()
-    assert len(sink.records) == len(lines)
+        with runtime_for(server, kind, row, sink) as runtime:
+            try:
+                answer = LLMClient(model=model_of(row), runtime=runtime).complete(**asked(kind, row))
+                check(kind, row, answer)
+                assert answer.raw_response == json.loads(row["body"])
+                assert runtime.check() == ""
+            except (AssertionError, LLMError) as wrong:
+                raise blame(row, wrong) from wrong
+    assert len(sink.records) == len(lines) > 0
     assert all(record.outcome == 0 for record in sink.records)
+    record_property(kind, len(lines))
 
 
-def test_every_line_comes_out_of_the_async_client(server: ScriptedServer) -> None:
-    sink = ListSink()
-
-    async def one(row: Row) -> None:
-        messages, model, params = arguments(row)
-        runtime = runtime_for(server, row, sink)
-        try:
-            check(row, await AsyncLLMClient("openai", model, runtime=runtime).complete(messages, **params))
-        finally:
-            await runtime.aclose()
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_line_comes_out_of_the_async_client(server: ScriptedServer, kind: str, record_property: Count) -> None:
+    sink, lines = ListSink(), answered(kind, stream=False)
 
     async def every() -> None:
-        for row in rows():
-            await one(row)
+        for row in lines:
+            async with runtime_for(server, kind, row, sink) as runtime:
+                try:
+                    check(
+                        kind,
+                        row,
+                        await AsyncLLMClient(model=model_of(row), runtime=runtime).complete(**asked(kind, row)),
+                    )
+                except (AssertionError, LLMError) as wrong:
+                    raise blame(row, wrong) from wrong
 
     asyncio.run(every())
-    assert len(sink.records) == len(rows())
+    assert len(sink.records) == len(lines) > 0
+    record_property(kind, len(lines))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_refusal_comes_out_as_its_error(server: ScriptedServer, kind: str, record_property: Count) -> None:
+    sink = ListSink()
+    lines = [row for row in rows(kind) if row["status"] != 200]
+    for row in lines:
+        with runtime_for(server, kind, row, sink) as runtime:
+            client = LLMClient(model=model_of(row), runtime=runtime)
+            arguments = asked(kind, row)
+            with pytest.raises(LLMError) as error:
+                client.stream(**arguments).finish() if row["stream"] else client.complete(**arguments)
+            assert error.value.status == row["status"]
+            assert json.loads(row["body"])["error"]["message"][:200] in error.value.message
+            assert runtime.check() == ""
+    assert [record.outcome for record in sink.records] == [outcome_of_status(row["status"]) for row in lines]
+    assert all(record.cost == 0 for record in sink.records)
+    record_property(kind, len(lines))
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
-def events(row: Row) -> list[Row]:
-    """The events of a recorded stream, as plain JSON."""
-    lines = [line[5:].strip() for line in row["body"].splitlines() if line.startswith("data:")]
-    return [json.loads(line) for line in lines if line != "[DONE]"]
-
-
-def check_stream(row: Row, texts: list[str], answer: LLMResponse) -> None:
-    """Compares a stream with plain JSON and with the independent reader."""
-    told = events(row)
-    choices = [choice for one in told for choice in one.get("choices") or () if not choice.get("index")]
-    said = "".join(text_of((choice.get("delta") or {}).get("content")) for choice in choices)
-    assert "".join(texts) == answer.content == said
-    usages = [one.get("usage") or (one.get("x_groq") or {}).get("usage") for one in told]
-    usage = next((each for each in reversed(usages) if each), None)
-    assert answer.usage.estimated == (usage is None)
-    if usage is None:
-        assert answer.output_tokens > 0
-        return
-    assert answer.input_tokens == (usage.get("prompt_tokens") or 0)
-    model = next((one["model"] for one in told if one.get("model")), None)
-    created = next((one["created"] for one in told if one.get("created")), None)
-    oracle = read(row, {"model": model, "usage": usage, "created": created, "choices": []})
-    if oracle is None:
-        return
-    assert answer.cached_tokens == (oracle[0].cache_read_tokens or 0)
-    if oracle[1] is not None and row["provider"] == "openai":
-        assert answer.cost is not None
-        assert abs(answer.cost.nano_usd - oracle[1] * 10**9) <= Decimal("0.5")
-
-
-def broken(row: Row) -> bool:
-    """Whether the provider ended it with an error."""
-    return any(one.get("error") for one in events(row))
-
-
-def test_every_stream_comes_out_of_the_sync_client(server: ScriptedServer) -> None:
-    sink = ListSink()
-    lines = rows(stream=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_stream_comes_out_of_the_sync_client(server: ScriptedServer, kind: str, record_property: Count) -> None:
+    sink, lines = ListSink(), answered(kind, stream=True)
+    broken = 0
     for row in lines:
-        messages, model, params = arguments(row)
-        runtime = runtime_for(server, row, sink)
-        try:
-            with LLMClient("openai", model, runtime=runtime).stream(messages, **params) as answer:
-                try:
-                    check_stream(row, [chunk.text for chunk in answer], answer.response)
-                except LLMError:
-                    assert broken(row)
-            assert runtime.check() == ""
-        except AssertionError as wrong:
-            raise AssertionError(f"line {row['id']} of {row['provider']}: {wrong}") from wrong
-        finally:
-            runtime.close()
+        chunks: list[Chunk] = []
+        with runtime_for(server, kind, row, sink) as runtime:
+            try:
+                with LLMClient(model=model_of(row), runtime=runtime).stream(**asked(kind, row)) as stream:
+                    if broken_in_the_middle(row):
+                        broken += 1
+                        with pytest.raises(LLMError) as error:
+                            chunks.extend(stream)
+                        assert error.value.partial is not None
+                        assert error.value.partial.content == "".join(chunk.text for chunk in chunks) == told(row)[0]
+                        continue
+                    chunks.extend(stream)
+                    check_stream(kind, row, chunks, stream.response)
+                assert runtime.check() == ""
+            except (AssertionError, LLMError) as wrong:
+                raise blame(row, wrong) from wrong
     assert len(sink.records) == len(lines) > 0
-    assert sum(record.outcome == 0 for record in sink.records) == sum(not broken(row) for row in lines)
+    assert sum(record.outcome == 0 for record in sink.records) == len(lines) - broken
+    record_property(kind, len(lines))
 
 
-def test_every_stream_comes_out_of_the_async_client(server: ScriptedServer) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_stream_comes_out_of_the_async_client(server: ScriptedServer, kind: str, record_property: Count) -> None:
     sink = ListSink()
-
-    async def one(row: Row) -> None:
-        messages, model, params = arguments(row)
-        runtime = runtime_for(server, row, sink)
-        try:
-            async with AsyncLLMClient("openai", model, runtime=runtime).stream(messages, **params) as answer:
-                check_stream(row, [chunk.text async for chunk in answer], answer.response)
-        finally:
-            await runtime.aclose()
+    lines = [row for row in answered(kind, stream=True) if not broken_in_the_middle(row)]
 
     async def every() -> None:
-        for row in rows(stream=True):
-            if not broken(row):
-                await one(row)
+        for row in lines:
+            async with runtime_for(server, kind, row, sink) as runtime:
+                try:
+                    async with AsyncLLMClient(model=model_of(row), runtime=runtime).stream(
+                        **asked(kind, row)
+                    ) as stream:
+                        chunks = [chunk async for chunk in stream]
+                        check_stream(kind, row, chunks, stream.response)
+                except (AssertionError, LLMError) as wrong:
+                    raise blame(row, wrong) from wrong
 
     asyncio.run(every())
     assert all(record.first_token for record in sink.records)
+    record_property(kind, len(lines))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_streams_response_is_what_complete_makes_of_the_same_message(server: ScriptedServer, kind: str) -> None:
+    sink = ListSink()
+    lines = [row for row in answered(kind, stream=True) if not broken_in_the_middle(row)]
+    for row in lines:
+        arguments = asked(kind, row)
+        with runtime_for(server, kind, row, sink) as runtime:
+            streamed = LLMClient(model=model_of(row), runtime=runtime).stream(**arguments).finish()
+        with runtime_for(server, kind, row, sink, ".whole") as runtime:
+            given = LLMClient(model=model_of(row), runtime=runtime).complete(**arguments)
+        assert compared(streamed) == compared(given), f"line {row['id']} of {row['provider']}"
+    assert lines
