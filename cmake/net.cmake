@@ -1,5 +1,5 @@
-# llmcore::net: providers over HTTP, and the client of a frame loop. Left out of the wheel, which has its own transport, and where its
-# two dependencies are not found, unless it was asked for.
+# llmcore::net: providers over HTTP, and the client of a frame loop. Left out of the wheel, which has its own transport, and where
+# libcurl is not found, unless it was asked for.
 if(LLMCORE_NET STREQUAL "AUTO" AND LLMCORE_PYTHON)
   set(llmcore_build_net OFF)
 else()
@@ -7,14 +7,12 @@ else()
 endif()
 if(llmcore_build_net STREQUAL "AUTO" AND NOT LLMCORE_DEVELOPER_MODE)
   find_package(CURL QUIET)
-  find_package(nlohmann_json QUIET CONFIG)
   set(llmcore_build_net OFF)
-  if(CURL_FOUND AND nlohmann_json_FOUND)
+  if(CURL_FOUND)
     set(llmcore_build_net ON)
   endif()
 elseif(llmcore_build_net)
   find_package(CURL REQUIRED)
-  find_package(nlohmann_json REQUIRED CONFIG)
 endif()
 if(NOT llmcore_build_net)
   return()
@@ -49,6 +47,8 @@ set(LLMCORE_NET_SOURCES
     client_worker.cpp
     config_fields.cpp
     config_manager.cpp
+    config_money.cpp
+    config_values.cpp
     curl_faults.cpp
     curl_transport.cpp
     environment.cpp
@@ -56,15 +56,26 @@ set(LLMCORE_NET_SOURCES
     hosts.cpp
     http_provider.cpp
     json.cpp
+    json_check.cpp
+    json_decimal.cpp
+    json_writing.cpp
     media.cpp
     messages.cpp
+    messages_content.cpp
     messages_request.cpp
     messages_stream.cpp
     offline_provider.cpp
+    ollama.cpp
+    ollama_request.cpp
     phrases.cpp
     provider.cpp
     provider_factory.cpp
     providers.cpp
+    request_fields.cpp
+    responses.cpp
+    responses_items.cpp
+    responses_request.cpp
+    responses_stream.cpp
     session.cpp
     session_json.cpp
     sse.cpp
@@ -77,4 +88,4 @@ add_library(llmcore_net ${LLMCORE_LIBRARY_TYPE} ${LLMCORE_NET_SOURCES})
 add_library(llmcore::net ALIAS llmcore_net)
 target_sources(llmcore_net PUBLIC FILE_SET HEADERS BASE_DIRS cpp/include FILES ${LLMCORE_NET_HEADERS})
 llmcore_library(llmcore_net net)
-target_link_libraries(llmcore_net PUBLIC llmcore_io Threads::Threads PRIVATE CURL::libcurl $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
+target_link_libraries(llmcore_net PUBLIC llmcore_io Threads::Threads PRIVATE CURL::libcurl)

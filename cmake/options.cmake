@@ -9,7 +9,7 @@ endif()
 
 option(LLMCORE_PYTHON "Build the Python extension _core (needs pybind11 3 and Python's headers)" ${llmcore_python_default})
 option(LLMCORE_INSTALL "Install the libraries, headers and CMake package" ${PROJECT_IS_TOP_LEVEL})
-set(LLMCORE_NET AUTO CACHE STRING "Build llmcore::net (needs libcurl and nlohmann-json): ON, OFF, or AUTO for where both are found")
+set(LLMCORE_NET AUTO CACHE STRING "Build llmcore::net (needs libcurl): ON, OFF, or AUTO for where it is found")
 option(LLMCORE_SHARED "Build the C++ libraries shared instead of static" OFF)
 option(LLMCORE_C "Build the C interface, a shared library, wherever llmcore::net is built" ${PROJECT_IS_TOP_LEVEL})
 option(LLMCORE_DEVELOPER_MODE "Build the tests (needs GoogleTest and nlohmann-json)" OFF)

@@ -51,6 +51,7 @@ set(LLMCORE_TEST_SOURCES
     net/curl_faults_test.cpp
     net/curl_transport_test.cpp
     net/json_test.cpp
+    net/provider_checks_test.cpp
     net/provider_factory_test.cpp
     net/provider_golden_test.cpp
     net/session_test.cpp
@@ -97,7 +98,7 @@ add_test(NAME llmcore_memory_tests COMMAND llmcore_memory_tests --gtest_brief=1)
 
 set_source_files_properties(tests/cpp/scenario_test.cpp tests/cpp/io/replay_test.cpp tests/cpp/net/client_scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
-set_source_files_properties(tests/cpp/conversation_test.cpp tests/cpp/net/provider_golden_test.cpp PROPERTIES COMPILE_DEFINITIONS
+set_source_files_properties(tests/cpp/conversation_test.cpp tests/cpp/net/provider_checks_test.cpp tests/cpp/net/provider_golden_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                         "LLMCORE_TEST_DATA=\"${PROJECT_SOURCE_DIR}/tests/data\"")
 set_source_files_properties(tests/cpp/version_test.cpp PROPERTIES COMPILE_DEFINITIONS "LLMCORE_EXPECTED_VERSION=\"${LLMCORE_VERSION}\"")
 

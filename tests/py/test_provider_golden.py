@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from llmcore._core import Usage
 from llmcore.config import Settings
+from llmcore.hosts import HOSTS
 from llmcore.providers.base import LLMProvider
 from llmcore.providers.registry import create_provider
 from llmcore.types import (
@@ -106,6 +107,19 @@ def sent(request: HttpRequest) -> dict[str, Any]:
     """A request in the words of the files."""
     headers = {name: value for name, value in request.headers.items() if name not in OURS}
     return {"url": request.url, "headers": headers, "body": request.body.decode()}
+
+
+def test_the_table_of_hosts_is_the_same_in_every_language() -> None:
+    told = []
+    for host in HOSTS.values():
+        row: dict[str, Any] = {"name": host.name, "protocol": host.protocol}
+        for name in ("base_url", "key_variable", "url_variable", "model", "free", "total_holds_reasoning", "renamed"):
+            row |= {name: value} if (value := getattr(host, name)) else {}
+        for name in ("completion_limit_hosts", "unknown"):
+            row |= {name: sorted(value)} if (value := getattr(host, name)) else {}
+        row |= {"extra": host.extra} if host.extra else {}
+        told.append(row | ({} if host.asks_for_usage else {"asks_for_usage": False}))
+    assert told == json.loads((GOLDEN / "table.json").read_text(encoding="utf-8"))
 
 
 @cases("requests")

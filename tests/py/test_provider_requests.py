@@ -98,6 +98,7 @@ def body_of(name: str, **fields: Any) -> dict[str, Any]:
         ("openai", {"params": {"stream": True}}, "stream is not a param"),
         ("anthropic", {"params": {"stream": True}}, "stream is not a param"),
         ("responses", {"params": {"stream": True}}, "stream is not a param"),
+        ("ollama", {"params": {"stream": True}}, "stream is not a param"),
     ],
 )
 def test_what_an_api_has_no_form_for_is_named(name: str, fields: dict[str, Any], said: str) -> None:

@@ -168,28 +168,8 @@ std::optional<WallTime> http_date(std::string_view text) {
   return moment(*year, month, *day, *time - zone);
 }
 
-/// A moment in RFC 3339.
-std::optional<WallTime> rfc3339(std::string_view text) {
-  text = trimmed(text);
-  if (text.size() < 10 || text.size() > 40) return std::nullopt;
-  const auto year = take_digits(text);
-  skip(text, "-");
-  const auto month = take_digits(text);
-  skip(text, "-");
-  const auto day = take_digits(text);
-  skip(text, "Tt ");
-  const auto time = take_time(text);
-  if (text.starts_with('.')) {
-    text.remove_prefix(1);
-    skip(text, "0123456789");
-  }
-  const std::int64_t zone = take_zone(text);
-  if (!year || !month || !day || !time) return std::nullopt;
-  return moment(*year, *month, *day, *time - zone);
-}
-
 Duration until(const Headers& headers, std::string_view name, WallTime now) {
-  const auto at = rfc3339(header(headers, name));
+  const auto at = moment_of(header(headers, name));
   return at ? std::clamp<Duration>(add_saturated(*at, -now), 0, kLongestWait) : 0;
 }
 
@@ -207,6 +187,25 @@ bool is_printable(std::string_view text) noexcept {
     const auto byte = static_cast<unsigned char>(c);
     return byte >= 0x20 && byte < 0x7F;
   });
+}
+
+std::optional<WallTime> moment_of(std::string_view text) {
+  text = trimmed(text);
+  if (text.size() < 10 || text.size() > 40) return std::nullopt;
+  const auto year = take_digits(text);
+  skip(text, "-");
+  const auto month = take_digits(text);
+  skip(text, "-");
+  const auto day = take_digits(text);
+  skip(text, "Tt ");
+  const auto time = take_time(text);
+  if (text.starts_with('.')) {
+    text.remove_prefix(1);
+    skip(text, "0123456789");
+  }
+  const std::int64_t zone = take_zone(text);
+  if (!year || !month || !day || !time) return std::nullopt;
+  return moment(*year, *month, *day, *time - zone);
 }
 
 std::string request_id_of(const Headers& headers, std::string_view key) {

@@ -21,6 +21,9 @@ inline constexpr Duration kLongestWait = 366 * 24 * kHour;
 /// Printable, and UTF-8: fit to be shown.
 [[nodiscard]] bool is_printable(std::string_view text) noexcept;
 
+/// A moment in RFC 3339; one that names no zone is in UTC.
+[[nodiscard]] std::optional<WallTime> moment_of(std::string_view text);
+
 /// The provider's name for this exchange, which its support asks for. One that echoes `key` is none.
 [[nodiscard]] std::string request_id_of(const Headers& headers, std::string_view key);
 /// x-should-retry.

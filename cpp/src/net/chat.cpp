@@ -13,14 +13,6 @@ using Kind = Json::Kind;
 /// The first of these that says something.
 Json either(Json a, Json b) { return a.says_something() ? a : b; }
 
-/// A tool's arguments as text; some servers send the object itself.
-std::string arguments_of(Json value) {
-  if (value.is(Kind::string)) return value.text();
-  std::string text;
-  if (!value.absent() && !value.is(Kind::null)) append_compact(text, value);
-  return text;
-}
-
 }  // namespace
 
 Decoded decode_chat(const Reading& reading, std::string_view body, const Host& host) {
@@ -94,6 +86,13 @@ std::optional<std::int64_t> unix_of(Json value) {
   auto seconds = value.scaled(3);  // a fraction counts down
   if (!seconds || *seconds <= 0 || *seconds >= kMost * 1000) return std::nullopt;
   return *seconds / 1000;
+}
+
+std::string arguments_of(Json value) {
+  if (value.is(Kind::string)) return value.text();
+  std::string text;
+  if (!value.absent() && !value.is(Kind::null)) append_compact(text, value);
+  return text;
 }
 
 ToolCall tool_call_of(Json call) {

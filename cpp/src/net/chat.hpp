@@ -30,6 +30,8 @@ struct Parts {
 void append_citations(std::vector<Citation>& out, Json annotations);
 /// A time in Unix seconds, if it can be one.
 [[nodiscard]] std::optional<std::int64_t> unix_of(Json value);
+/// A tool's arguments as text; some servers send the object itself.
+[[nodiscard]] std::string arguments_of(Json value);
 /// A tool call or a piece of one; "custom" tools stand under their own name.
 [[nodiscard]] ToolCall tool_call_of(Json call);
 

@@ -152,45 +152,8 @@ std::string messages_as_json(const std::vector<ChatRequest::Message>& messages) 
   return out;
 }
 
-std::string quoted(std::string_view utf8) {
-  std::string out;
-  append_json_string(out, utf8);
-  return out;
-}
-
-std::optional<std::string> json_number(double value) {
-  if (!std::isfinite(value)) return std::nullopt;
-  std::array<char, 32> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value);
-  std::string text(digits.data(), end.ptr);
-  if (text.find_first_of(".e") == std::string::npos) text += ".0";  // as every writer of floats has it
-  return text;
-}
-
-std::string dump(const Fields& fields) {
-  std::string out;
-  JsonWriter json(out);
-  json.open('{');
-  for (const auto& [name, value] : fields) json.name(name).raw(value);
-  json.close('}');
-  return out;
-}
-
-std::optional<std::string> refused_params(const std::vector<Json::Member>& params, std::string_view unknown,
-                                          std::string_view provider, bool null_is_absent) {
-  std::vector<std::string> named;
-  for (const auto& [name, value] : params) {
-    if (null_is_absent && value.is(Kind::null)) continue;
-    if (unknown.find(" " + name + " ") != std::string_view::npos) named.push_back(name);
-  }
-  if (named.empty()) return std::nullopt;
-  std::sort(named.begin(), named.end());
-  std::string told = std::string(provider) + " has no ";
-  for (std::size_t i = 0; i < named.size(); ++i) told += (i == 0 ? "" : " and no ") + named[i];
-  return told + ": leave it out, or ask another provider";
-}
-
-ChatBody encode_chat(const ChatRequest& request, const Host& host, std::string_view limit_name, bool stream) {
+ChatBody encode_chat(const ChatRequest& request, const Host& host, std::string_view limit_name, bool stream,
+                     std::string* model) {
   ChatBody made;
   CheckedRequest checked;
   if ((made.problem = check(request, checked))) return made;
@@ -227,8 +190,13 @@ ChatBody encode_chat(const ChatRequest& request, const Host& host, std::string_v
     fields[name] = std::move(text);
   }
   if (request.max_tokens && !limited) {
-    const bool own = limit_name == "max_tokens" && host.name == "openai" && insists(request.model);
+    const bool own =
+        limit_name == "max_tokens" && (host.name == "openai" || host.name == "azure") && insists(request.model);
     fields[own ? "max_completion_tokens" : std::string(limit_name)] = std::to_string(*request.max_tokens);
+  }
+  if (model != nullptr) {
+    const Json sent(fields["model"]);
+    *model = sent.is(Kind::string) ? sent.text() : std::string(sent.raw());
   }
   fields["messages"].clear();
   append_sorted(fields["messages"], checked.messages);

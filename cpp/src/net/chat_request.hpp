@@ -5,7 +5,6 @@
 // format, and reads a tool's parameters, in the order of their properties. Pure.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,11 +12,9 @@
 #include "json.hpp"
 #include "llmcore/net/hosts.hpp"
 #include "llmcore/net/provider.hpp"
+#include "request_fields.hpp"
 
 namespace llmcore::net {
-
-/// The members of a body, each of them JSON text, sorted by name.
-using Fields = std::map<std::string, std::string, std::less<>>;
 
 /// A request whose JSON was read. The views are of the request, which must live as long.
 struct CheckedRequest {
@@ -36,23 +33,13 @@ struct CheckedRequest {
 /// Messages as JSON, names in their order.
 [[nodiscard]] std::string messages_as_json(const std::vector<ChatRequest::Message>& messages);
 
-/// A JSON string.
-[[nodiscard]] std::string quoted(std::string_view utf8);
-/// A number that JSON has, shortest; nothing of infinities and NaN.
-[[nodiscard]] std::optional<std::string> json_number(double value);
-/// JSON of an object; `sorted`: of this field the names are sorted at every level, others keep the order they came in.
-[[nodiscard]] std::string dump(const Fields& fields);
-/// Names the params that an API has no form for, if there are any: they would be dropped, or be refused.
-[[nodiscard]] std::optional<std::string> refused_params(const std::vector<Json::Member>& params,
-                                                        std::string_view unknown, std::string_view provider,
-                                                        bool null_is_absent);
-
 /// The body of a Chat Completions request.
 struct ChatBody {
   std::string body;
   std::optional<std::string> problem;
 };
+/// `limit_name` is that of max_tokens; `model`, where it is asked for, the one that the body names.
 [[nodiscard]] ChatBody encode_chat(const ChatRequest& request, const Host& host, std::string_view limit_name,
-                                   bool stream);
+                                   bool stream, std::string* model = nullptr);
 
 }  // namespace llmcore::net

@@ -1,8 +1,7 @@
 #include "client_ledger.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include "../text.hpp"
+#include "chat_request.hpp"
 #include "client_worker.hpp"
 #include "llmcore/io/clock.hpp"
 
@@ -28,28 +27,11 @@ std::string_view status_of(const Finish& finish) noexcept {
   }
 }
 
-std::string_view role_of(Client::Role role) noexcept {
-  switch (role) {
-    case Client::Role::system: return "system";
-    case Client::Role::user: return "user";
-    case Client::Role::assistant: return "assistant";
-    case Client::Role::tool: return "tool";
-  }
-  return "user";
-}
-
+/// As they are sent; a host's strings may be anything.
 std::string as_json(const std::vector<Client::Message>& messages) {
-  nlohmann::json list = nlohmann::json::array();
-  for (const Client::Message& message : messages) {
-    nlohmann::json one{{"role", role_of(message.role)}, {"content", message.content}};
-    for (const auto& call : message.tool_calls) {
-      one["tool_calls"].push_back(
-          {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
-    }
-    if (message.role == Client::Role::tool) one["tool_call_id"] = message.tool_call_id;
-    list.push_back(std::move(one));
-  }
-  return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string text;
+  append_as_utf8(text, messages_as_json(messages));
+  return text;
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // From what a game asks to what a provider is sent, and from what came of it to words.
-#include <nlohmann/json.hpp>
+#include <utility>
 
+#include "../text.hpp"
 #include "client_worker.hpp"
+#include "request_fields.hpp"
 
 namespace llmcore::net {
 
@@ -21,9 +23,13 @@ ChatRequest chat_of(const Client::Request& request, std::int64_t max_tokens) {
 }
 
 std::string offline_params(const Client::Request& request) {
-  nlohmann::json params{{"severity", request.severity}, {"placeholders", nlohmann::json::object()}};
-  for (const auto& [name, value] : request.placeholders) params["placeholders"].emplace(name, value);
-  return params.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  Fields placeholders;
+  for (const auto& [name, value] : request.placeholders) {
+    std::string utf8;
+    append_as_utf8(utf8, name);
+    placeholders.emplace(std::move(utf8), quoted_as_utf8(value));
+  }
+  return dump({{"placeholders", dump(placeholders)}, {"severity", std::to_string(request.severity)}});
 }
 
 Scopes scopes_of(const Client::Context& context) {
@@ -76,10 +82,13 @@ std::string explained(const Finish& finish, const Failure* failure) {
 
 std::string tool_calls_text(const std::vector<ToolCall>& calls) {
   if (calls.empty()) return {};
-  nlohmann::json list = nlohmann::json::array();
-  for (const ToolCall& call : calls)
-    list.push_back({{"id", call.id}, {"name", call.name}, {"arguments", call.arguments}});
-  return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::vector<std::string> list;
+  for (const ToolCall& call : calls) {
+    list.push_back(dump({{"arguments", quoted_as_utf8(call.arguments)},
+                         {"id", quoted_as_utf8(call.id)},
+                         {"name", quoted_as_utf8(call.name)}}));
+  }
+  return json_list(list);
 }
 
 }  // namespace llmcore::net

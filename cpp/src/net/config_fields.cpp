@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "answer_headers.hpp"
+#include "config_values.hpp"
 #include "failures.hpp"
-#include "json.hpp"
 #include "llmcore/net/providers.hpp"
 #include "phrases.hpp"
 
@@ -99,71 +99,10 @@ constexpr std::array<std::string_view, 13> kSections{"provider", "model",   "pro
                                                      "cache",    "retry",   "health",    "budgets", "prices",
                                                      "ledger",   "content", "defaults"};
 
-/// The value as JSON; plain text counts as a string of it.
-Json json_of(const Said& said) { return said.plain ? Json() : Json(said.text); }
-
-std::string text_of(const Said& said) {
-  if (said.plain) return std::string(trimmed(said.text));
-  const Json json(said.text);
-  return json.is(Kind::string) ? std::string(trimmed(json.text())) : said.text;
-}
-
-std::optional<std::int64_t> number_of(const Said& said, int decimals) {
-  const Kind kind = json_of(said).kind();
-  if (!said.plain && kind != Kind::string && kind != Kind::number) return std::nullopt;
-  bool exact = false;
-  const auto value = scaled_decimal(text_of(said), decimals, &exact);
-  return exact || decimals == 9 ? value : std::nullopt;
-}
-
-std::optional<bool> boolean_of(const Said& said) {
-  const std::string text = lowered(text_of(said));
-  if (text == "true" || text == "1" || text == "yes" || text == "on" || text == "t" || text == "y") return true;
-  if (text == "false" || text == "0" || text == "no" || text == "off" || text == "f" || text == "n") return false;
-  return std::nullopt;
-}
-
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t next = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
-      diagonal = std::exchange(row[j], next);
-    }
-  }
-  return row.back();
-}
-
-template <typename Names>
-std::string_view nearest(std::string_view name, const Names& names) {
-  std::string_view best;
-  std::size_t least = name.size() / 4 + 1;
-  if (name.size() > 200) return best;
-  for (const std::string_view each : names) {
-    if (const std::size_t far = distance(name, each); far <= least && far < name.size()) {
-      if (best.empty() || far < least) best = each;
-      least = far;
-    }
-  }
-  return best;
-}
-
 bool is_provider_name(std::string_view name) noexcept {
   const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-'; };
   return !name.empty() && name.size() <= 64 && name[0] != '.' && name[0] != '-' &&
          std::all_of(name.begin(), name.end(), fits);
-}
-
-std::optional<NanoUsd> rate_of(Json rates, std::string_view name) {
-  constexpr NanoUsd kMost = 1'000'000 * kBillion;
-  const Json given = rates[name];
-  if (given.absent()) return std::nullopt;
-  bool exact = false;
-  const auto nano = scaled_decimal(given.is(Kind::string) ? given.text() : std::string(given.raw()), 9, &exact);
-  return exact && *nano >= 0 && *nano <= kMost ? nano : std::optional<NanoUsd>(-1);
 }
 
 }  // namespace
@@ -235,12 +174,13 @@ bool SettingsReader::read_number(const std::string& name, const Said& said) {
 void SettingsReader::read_provider(const Path& path, const Said& said) {
   const std::string& field = path[2];
   const bool key = field == "api_key";
-  if (field == "api_version") return;  // Azure's, which Python speaks
-  if (!key && field != "base_url") {
+  const bool version = field == "api_version";
+  if (!key && !version && field != "base_url") {
     unknown(path, said);
   } else if (!is_provider_name(path[1])) {
     wrong(said, R"(must be of a provider, such as "openai" (letters, digits, "." and "-"))", true);
   } else if (const std::string text = text_of(said); !text.empty() && text != "null") {
+    if (version) return read_version(path[1], said, text);
     HttpOptions options;
     (key ? options.api_key : options.base_url) = text;
     if (!json_of(said).is(Kind::string) && !said.plain) {
@@ -258,120 +198,18 @@ void SettingsReader::read_provider(const Path& path, const Said& said) {
   }
 }
 
-void SettingsReader::read_budgets(const Said& said) {
-  const auto list = Json::parse(said.text);
-  if (!list || !list->is(Kind::list)) {
-    problems_.push_back(said.name + ": must be a list of budgets");
-    return;
-  }
-  std::size_t index = 0;
-  list->each([&](Json given) {
-    const std::string where = said.name + "[" + std::to_string(index++) + "]";
-    BudgetRule rule;
-    const auto note = [&](std::string_view field, std::string_view allowed) {
-      problems_.push_back(where + "." + std::string(field) + ": " + std::string(allowed));
-    };
-    bool limited = false;
-    if (!given.is(Kind::object)) note("scope", "must be an object with scope, period, limit_usd and alerts");
-    given.each_member([&](std::string_view name, Json value) {
-      if (name == "scope") {
-        rule.scope = value.text();
-      } else if (name == "period") {
-        bool known = false;
-        for (const Period period : {Period::hour, Period::day, Period::month, Period::total}) {
-          if (value.is_text(to_string(period))) {
-            rule.period = period;
-            known = true;
-          }
-        }
-        if (!known) note(name, R"(must be "hour", "day", "month" or "total")");
-      } else if (name == "limit_usd") {
-        limited = true;
-        bool exact = false;
-        const std::string text = value.is(Kind::string) ? value.text() : std::string(value.raw());
-        const auto nano = scaled_decimal(text, 9, &exact);
-        if (!nano || !exact || *nano < 0) {
-          note(name, "must be US dollars, a number with at most 9 decimal places");
-        } else {
-          rule.limit = *nano;
-        }
-      } else if (name == "alerts") {
-        rule.alert_percent.clear();
-        value.each([&](Json percent) {
-          rule.alert_percent.push_back(percent.whole().value_or(0));
-          return true;
-        });
-        std::sort(rule.alert_percent.begin(), rule.alert_percent.end());
-      } else {
-        note(name, "no such setting");
-      }
-      return true;
-    });
-    if (!limited) note("limit_usd", "must be given");
-    if (const std::string problem = rule.problem(); !problem.empty() && limited)
-      problems_.push_back(where + ": " + problem);
-    settings_.engine.budgets.push_back(std::move(rule));
-    return true;
-  });
-}
-
-void SettingsReader::read_price(const std::string& model, const Said& said) {
-  const auto parsed = Json::parse(said.text);
-  if (!parsed || !parsed->is(Kind::object)) {
-    wrong(said, "must be an object of rates");
-    return;
-  }
-  bool right = true;
-  const auto read = [&](Json given, Rates base, bool tier) {
-    const auto rate = [&](std::string_view name, NanoUsd otherwise) {
-      const auto told = rate_of(given, name);
-      if (told && *told < 0) {
-        right = false;
-        problems_.push_back(
-            said.name + "." + std::string(name) +
-            ": must be the price in US dollars, a number from 0 to 1,000,000 with at most 9 decimal places");
-      }
-      return told.value_or(otherwise);
-    };
-    Rates rates;
-    rates.input = rate("input", base.input);
-    rates.output = rate("output", base.output);
-    rates.cache_read = rate("cache_read", tier ? base.cache_read : rates.input);
-    rates.cache_write_5m = rate("cache_write", tier ? base.cache_write_5m : rates.input);
-    rates.cache_write_1h = rate("cache_write_1h", tier ? base.cache_write_1h : rates.cache_write_5m);
-    rates.reasoning = rate("reasoning", tier ? base.reasoning : rates.output);
-    rates.audio_input = rate("audio_input", tier ? base.audio_input : rates.input);
-    rates.audio_cache_read = rate("audio_cache_read", tier                            ? base.audio_cache_read
-                                                      : given["audio_input"].absent() ? rates.cache_read
-                                                                                      : rates.audio_input);
-    rates.audio_output = rate("audio_output", tier ? base.audio_output : rates.output);
-    rates.image_input = rate("image_input", tier ? base.image_input : rates.input);
-    rates.image_output = rate("image_output", tier ? base.image_output : rates.output);
-    rates.per_image = rate("per_image", base.per_image);
-    rates.per_request = rate("per_request", base.per_request);
-    return rates;
+void SettingsReader::read_version(const std::string& provider, const Said& said, const std::string& text) {
+  constexpr std::size_t kLongest = 40;
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
   };
-  auto card = std::make_shared<PriceCard>();
-  card->source = "config";
-  card->base = read(*parsed, {}, false);
-  const auto lacks = [&](std::string_view name) { return (*parsed)[name].absent(); };
-  if ((lacks("input") || lacks("output")) && lacks("per_image") && lacks("per_request")) {
-    right = false;
-    problems_.push_back(said.name +
-                        ": must name input and output (0 where they are free), or per_image, or per_request");
+  const bool is_text = said.plain || json_of(said).is(Kind::string);
+  if (!is_text || text.size() > kLongest || !std::all_of(text.begin(), text.end(), fits)) {
+    wrong(said, R"(must be the version of an API, such as "2024-10-21")");
+  } else {
+    settings_.providers[provider].api_version = text;
   }
-  (*parsed)["tiers"].each([&](Json tier) {
-    PriceTier made;
-    made.above_input_tokens = tier["above_input_tokens"].whole().value_or(-1);
-    made.rates = read(tier, card->tiers.empty() ? card->base : card->tiers.back().rates, true);
-    card->tiers.push_back(made);
-    return true;
-  });
-  if (right && !card->valid()) {
-    right = false;
-    problems_.push_back(said.name + ": must list its tiers by above_input_tokens, ascending");
-  }
-  if (right) settings_.prices[model] = std::move(card);
 }
 
 void SettingsReader::read_queue() {
@@ -468,7 +306,8 @@ Settings SettingsReader::read() {
     }
   } else {
     for (const char* const name : {"openai", "anthropic", "llama"}) {
-      if (settings_.providers.count(name) == 0) continue;
+      const ProviderSettings own = settings_.provider_settings(name);
+      if (own.api_key.empty() && own.base_url.empty()) continue;
       settings_.provider = name;
       break;
     }

@@ -26,6 +26,7 @@ class SettingsReader {
   bool read_lane(const ConfigManager::Path& path, const ConfigManager::Said& said, std::size_t at,
                  RateLimiterConfig& limits);
   void read_provider(const ConfigManager::Path& path, const ConfigManager::Said& said);
+  void read_version(const std::string& provider, const ConfigManager::Said& said, const std::string& text);
   void read_budgets(const ConfigManager::Said& said);
   void read_price(const std::string& model, const ConfigManager::Said& said);
   void read_queue();

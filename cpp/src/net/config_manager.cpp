@@ -106,7 +106,8 @@ void write(JsonWriter& json, const Node& node) {
 }  // namespace
 
 ProviderSettings Settings::provider_settings(std::string_view name) const {
-  const auto found = providers.find(name);
+  auto found = providers.find(name);
+  if (found == providers.end() && name == "openai-responses") found = providers.find("openai");
   return found == providers.end() ? ProviderSettings{} : found->second;
 }
 
@@ -158,7 +159,9 @@ void ConfigManager::add_environment(const Environment& environment) {
   };
   named("LLM_PROVIDER", {"provider"});
   named("LLM_MODEL", {"model"});
+  named("AZURE_OPENAI_API_VERSION", {"providers", "azure", "api_version"});
   for (const Host& host : hosts()) {
+    if (host.protocol == Protocol::responses) continue;  // its variables are openai's, whose settings it shares
     named(host.key_variable, {"providers", std::string(host.name), "api_key"});
     named(host.url_variable, {"providers", std::string(host.name), "base_url"});
   }

@@ -8,12 +8,23 @@ namespace {
 
 constexpr std::string_view kOpenAIs = " api.openai.com openai.azure.com cognitiveservices.azure.com ";
 
-constexpr std::array<Host, 13> kHosts{{
+constexpr std::array<Host, 16> kHosts{{
     {.name = "openai",
      .base_url = "https://api.openai.com/v1",
      .key_variable = "OPENAI_API_KEY",
      .url_variable = "OPENAI_BASE_URL",
      .model = "gpt-4o-mini",
+     .completion_limit_hosts = kOpenAIs},
+    {.name = "openai-responses",
+     .base_url = "https://api.openai.com/v1",
+     .key_variable = "OPENAI_API_KEY",
+     .url_variable = "OPENAI_BASE_URL",
+     .model = "gpt-4o-mini",
+     .protocol = Protocol::responses},
+    {.name = "azure",
+     .key_variable = "AZURE_OPENAI_API_KEY",
+     .url_variable = "AZURE_OPENAI_ENDPOINT",
+     .protocol = Protocol::azure,
      .completion_limit_hosts = kOpenAIs},
     {.name = "anthropic",
      .base_url = "https://api.anthropic.com",
@@ -33,6 +44,13 @@ constexpr std::array<Host, 13> kHosts{{
      .key_variable = "LMSTUDIO_API_KEY",
      .url_variable = "LMSTUDIO_BASE_URL",
      .protocol = Protocol::llama,
+     .free = true},
+    {.name = "ollama",
+     .base_url = "http://127.0.0.1:11434",
+     .key_variable = "OLLAMA_API_KEY",
+     .url_variable = "OLLAMA_BASE_URL",
+     .model = "llama3.2",
+     .protocol = Protocol::ollama,
      .free = true},
     {.name = "offline", .model = "offline", .protocol = Protocol::offline, .free = true},
     {.name = "groq",

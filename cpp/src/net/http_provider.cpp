@@ -122,10 +122,14 @@ HttpProvider::HttpProvider(const Host& host, HttpOptions options)
           std::move(parts.query)};
 }
 
-std::string HttpProvider::Url::with(std::string_view path_behind) const {
+std::string HttpProvider::Url::with(std::string_view path_behind, std::string_view query_behind) const {
   if (scheme.empty()) return {};
   std::string whole = scheme + "://" + authority + path + std::string(path_behind);
-  if (!query.empty()) whole += "?" + query;
+  for (const std::string_view part : {std::string_view(query), query_behind}) {
+    if (part.empty()) continue;
+    whole += whole.find('?') == std::string::npos ? '?' : '&';
+    whole += part;
+  }
   return whole;
 }
 

@@ -24,6 +24,9 @@ std::string_view to_string(ProviderType type) noexcept {
     case ProviderType::anthropic: return "anthropic";
     case ProviderType::local_llama: return "llama";
     case ProviderType::offline: return "offline";
+    case ProviderType::openai_responses: return "openai-responses";
+    case ProviderType::azure: return "azure";
+    case ProviderType::ollama: return "ollama";
   }
   return "offline";
 }
@@ -35,7 +38,10 @@ std::optional<ProviderType> provider_type_of(std::string_view name) {
   if (host == nullptr) return std::nullopt;
   switch (host->protocol) {
     case Protocol::chat: return ProviderType::openai;
+    case Protocol::responses: return ProviderType::openai_responses;
+    case Protocol::azure: return ProviderType::azure;
     case Protocol::messages: return ProviderType::anthropic;
+    case Protocol::ollama: return ProviderType::ollama;
     case Protocol::llama: return ProviderType::local_llama;
     case Protocol::offline: return ProviderType::offline;
   }
@@ -72,11 +78,14 @@ std::shared_ptr<Provider> ProviderFactory::create(std::string_view name, const S
   }
   if (host->protocol == Protocol::offline) return std::make_shared<OfflineProvider>();
   const ProviderSettings own = settings.provider_settings(wanted);
-  HttpOptions options{own.api_key, own.base_url, wanted, {}};
+  HttpOptions options{own.api_key, own.base_url, wanted, {}, own.api_version};
   problem = HttpProvider::problem(*host, options);
   if (!problem.empty()) return nullptr;
   switch (host->protocol) {
+    case Protocol::responses: return std::make_shared<OpenAIResponsesProvider>(std::move(options));
+    case Protocol::azure: return std::make_shared<AzureOpenAIProvider>(std::move(options));
     case Protocol::messages: return std::make_shared<AnthropicProvider>(std::move(options));
+    case Protocol::ollama: return std::make_shared<OllamaProvider>(std::move(options));
     case Protocol::llama: return std::make_shared<LocalLlamaProvider>(std::move(options), *host);
     default: return std::make_shared<OpenAIProvider>(std::move(options), *host);
   }

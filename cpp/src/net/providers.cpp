@@ -7,6 +7,8 @@
 #include "chat_request.hpp"
 #include "failures.hpp"
 #include "messages.hpp"
+#include "ollama.hpp"
+#include "responses.hpp"
 
 namespace llmcore::net {
 namespace {
@@ -37,6 +39,28 @@ HttpOptions versioned(HttpOptions options, const Host& host) {
   return options;
 }
 
+/// The latest version of Azure's API that is not a preview.
+constexpr std::string_view kAzureVersion = "2024-10-21";
+
+/// As one segment of a URL.
+std::string escaped(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '.' || c == '_' || c == '~';
+    if (plain) {
+      out += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out += '%';
+      out += kDigits[byte >> 4U];
+      out += kDigits[byte & 0xFU];
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 OpenAIProvider::OpenAIProvider(HttpOptions options, const Host& host) : HttpProvider(host, std::move(options)) {
@@ -60,6 +84,47 @@ std::unique_ptr<StreamDecoder> OpenAIProvider::stream_decoder(const Headers& hea
 }
 
 std::optional<RateObservation> OpenAIProvider::observe(const Headers& headers) const { return observation_of(headers); }
+
+AzureOpenAIProvider::AzureOpenAIProvider(HttpOptions options) : OpenAIProvider(options, *host_of("azure")) {
+  versioned_ = !url().path.ends_with("/v1");
+  const bool given = url().query.find("api-version=") != std::string::npos;
+  if (given || (!versioned_ && options.api_version.empty())) return;
+  query_ = "api-version=" + (options.api_version.empty() ? std::string(kAzureVersion) : escaped(options.api_version));
+}
+
+std::pair<std::string, std::string> AzureOpenAIProvider::authorization() const {
+  return {"api-key", std::string(key())};
+}
+
+std::variant<HttpRequest, Failure> AzureOpenAIProvider::encode(const ChatRequest& chat) const {
+  std::string deployment;
+  ChatBody made = encode_chat(chat, host(), limit_name(), chat.stream, &deployment);
+  if (made.problem) return failure(Outcome::bad_request, std::move(*made.problem));
+  const std::string path = versioned_ ? "/openai/deployments/" + escaped(deployment) : std::string();
+  return request(url().with(path + "/chat/completions", query_), std::move(made.body));
+}
+
+OpenAIResponsesProvider::OpenAIResponsesProvider(HttpOptions options)
+    : HttpProvider(*host_of("openai-responses"), std::move(options)) {}
+
+std::variant<HttpRequest, Failure> OpenAIResponsesProvider::encode(const ChatRequest& chat) const {
+  ChatBody made = encode_responses(chat);
+  if (made.problem) return failure(Outcome::bad_request, std::move(*made.problem));
+  return request(url().with("/responses"), std::move(made.body));
+}
+
+Decoded OpenAIResponsesProvider::decode(int status, const Headers& headers, std::string_view body) const {
+  const Reading reading{headers, key(), now()};
+  return status == 200 ? decode_responses(reading, body) : failure_of(status, reading, body);
+}
+
+std::unique_ptr<StreamDecoder> OpenAIResponsesProvider::stream_decoder(const Headers& headers) const {
+  return responses_stream(*this, headers, key(), now());
+}
+
+std::optional<RateObservation> OpenAIResponsesProvider::observe(const Headers& headers) const {
+  return observation_of(headers);
+}
 
 LocalLlamaProvider::LocalLlamaProvider(HttpOptions options, const Host& host)
     : OpenAIProvider(versioned(std::move(options), host), host) {}
@@ -103,6 +168,33 @@ std::variant<std::vector<std::string>, Failure> LocalLlamaProvider::model_names(
     return true;
   });
   return names;
+}
+
+OllamaProvider::OllamaProvider(HttpOptions options) : LocalLlamaProvider(std::move(options), *host_of("ollama")) {
+  native_ = url().path.ends_with("/api");
+}
+
+std::variant<HttpRequest, Failure> OllamaProvider::encode(const ChatRequest& chat) const {
+  if (!native_) return LocalLlamaProvider::encode(chat);
+  ChatBody made = encode_ollama(chat);
+  if (made.problem) return failure(Outcome::bad_request, std::move(*made.problem));
+  return request(url().with("/chat"), std::move(made.body));
+}
+
+Decoded OllamaProvider::decode(int status, const Headers& headers, std::string_view body) const {
+  if (status == 200) {
+    if (auto own = decode_ollama({headers, key(), now()}, body)) return std::move(*own);
+  }
+  return LocalLlamaProvider::decode(status, headers, body);
+}
+
+std::unique_ptr<StreamDecoder> OllamaProvider::stream_decoder(const Headers& headers) const {
+  return ollama_stream(*this, headers, key(), now(),
+                       [this, headers] { return LocalLlamaProvider::stream_decoder(headers); });
+}
+
+std::variant<HttpRequest, Failure> OllamaProvider::models() const {
+  return native_ ? request(url().with("/tags"), {}, "GET") : LocalLlamaProvider::models();
 }
 
 AnthropicProvider::AnthropicProvider(HttpOptions options) : HttpProvider(*host_of("anthropic"), std::move(options)) {

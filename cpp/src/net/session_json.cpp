@@ -2,19 +2,20 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
+#include <charconv>
 
+#include "../text.hpp"
 #include "client_worker.hpp"
+#include "json.hpp"
+#include "request_fields.hpp"
 
 namespace llmcore::net {
 namespace {
 
-using Json = nlohmann::json;
+using Kind = Json::Kind;
 
 constexpr std::size_t kTexts = 6;
 constexpr std::size_t kLongestShown = 200;
-
-std::string dumped(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::array<std::string_view Client::Event::*, kTexts> texts() noexcept {
   return {&Client::Event::text,  &Client::Event::error,  &Client::Event::provider,
@@ -33,22 +34,26 @@ constexpr std::array<std::pair<const char*, std::int64_t Client::Event::*>, 8> k
     {"retry_hint", &Client::Event::retry_hint},
 }};
 
-Json event_json(const Client::Event& event) {
-  Json json{{"kind", static_cast<int>(event.kind)},
-            {"call", event.call},
-            {"tag", event.tag},
-            {"outcome", to_string(event.outcome)},
-            {"source", static_cast<int>(event.source)},
-            {"fallback", event.fallback},
-            {"attempts", event.attempts}};
+std::string number_text(std::int64_t value) { return std::to_string(value); }
+
+std::string truth(bool value) { return value ? "true" : "false"; }
+
+std::string event_json(const Client::Event& event) {
+  Fields fields{{"kind", number_text(static_cast<int>(event.kind))},
+                {"call", std::to_string(event.call)},
+                {"tag", std::to_string(event.tag)},
+                {"outcome", quoted(to_string(event.outcome))},
+                {"source", number_text(static_cast<int>(event.source))},
+                {"fallback", truth(event.fallback)},
+                {"attempts", std::to_string(event.attempts)}};
   for (std::size_t i = 0; i < kTexts; ++i) {
-    if (!(event.*texts()[i]).empty()) json[kTextNames[i]] = event.*texts()[i];
+    if (!(event.*texts()[i]).empty()) fields[kTextNames[i]] = quoted_as_utf8(event.*texts()[i]);
   }
   for (const auto& [name, member] : kNumbers) {
-    if (event.*member != 0) json[name] = event.*member;
+    if (event.*member != 0) fields[name] = number_text(event.*member);
   }
-  if (event.cost) json["cost"] = *event.cost;
-  return json;
+  if (event.cost) fields["cost"] = number_text(*event.cost);
+  return dump(fields);
 }
 
 Outcome outcome_named(std::string_view name) {
@@ -58,36 +63,50 @@ Outcome outcome_named(std::string_view name) {
   return Outcome::server_error;
 }
 
+/// A whole number of any of its types' ranges; 0 of anything else.
 template <class Number>
-Number number(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  return found != json.end() && found->is_number_integer() ? found->get<Number>() : Number{};
+Number number(Json json, std::string_view name) {
+  const std::string_view text = json[name].raw();
+  Number value{};
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+  return read.ec == std::errc() && read.ptr == text.data() + text.size() ? value : Number{};
 }
 
-std::string shown(const Json* value) {
-  if (value == nullptr) return "absent";
-  std::string text = value->is_string() ? value->get<std::string>() : dumped(*value);
+std::string shown(Json value) {
+  if (value.absent()) return "absent";
+  std::string text = value.is(Kind::string) ? value.text() : sorted_json(value);
   if (text.size() > kLongestShown) text = text.substr(0, kLongestShown) + "...";
   return text;
 }
 
-JsonDifference difference(const std::string& path, const Json* expected, const Json* got) {
-  if (expected != nullptr && got != nullptr) {
-    if (*expected == *got) return {};
-    if (expected->is_object() && got->is_object()) {
-      for (const auto& [key, value] : expected->items()) {
-        const auto other = got->find(key);
-        JsonDifference found = difference(path + "." + key, &value, other == got->end() ? nullptr : &*other);
+std::vector<Json> elements(Json list) {
+  std::vector<Json> all;
+  list.each([&all](Json each) {
+    all.push_back(each);
+    return true;
+  });
+  return all;
+}
+
+JsonDifference difference(const std::string& path, Json expected, Json got) {
+  if (!expected.absent() && !got.absent()) {
+    if (sorted_json(expected) == sorted_json(got)) return {};
+    if (expected.is(Kind::object) && got.is(Kind::object)) {
+      for (const auto& [key, value] : expected.members()) {
+        JsonDifference found = difference(path + "." + key, value, got[key]);
         if (!found.field.empty()) return found;
       }
-      for (const auto& [key, value] : got->items()) {
-        if (!expected->contains(key)) return difference(path + "." + key, nullptr, &value);
+      for (const auto& [key, value] : got.members()) {
+        if (expected[key].absent()) return difference(path + "." + key, {}, value);
       }
     }
-    if (expected->is_array() && got->is_array()) {
-      for (std::size_t i = 0; i < std::max(expected->size(), got->size()); ++i) {
-        const auto at = [i](const Json& list) { return i < list.size() ? &list[i] : nullptr; };
-        JsonDifference found = difference(path + "[" + std::to_string(i) + "]", at(*expected), at(*got));
+    if (expected.is(Kind::list) && got.is(Kind::list)) {
+      std::vector<Json> one = elements(expected);
+      std::vector<Json> other = elements(got);
+      one.resize(std::max(one.size(), other.size()));
+      other.resize(one.size());
+      for (std::size_t i = 0; i < one.size(); ++i) {
+        JsonDifference found = difference(path + "[" + std::to_string(i) + "]", one[i], other[i]);
         if (!found.field.empty()) return found;
       }
     }
@@ -95,85 +114,103 @@ JsonDifference difference(const std::string& path, const Json* expected, const J
   return {path, shown(expected), shown(got)};
 }
 
+/// Names are a host's, and may be no UTF-8.
+void put(Fields& fields, std::string_view name, std::string_view text) {
+  std::string utf8;
+  append_as_utf8(utf8, name);
+  fields[std::move(utf8)] = quoted_as_utf8(text);
+}
+
+std::string message_json(const Client::Message& message) {
+  Fields fields{{"role", number_text(static_cast<int>(message.role))}, {"content", quoted_as_utf8(message.content)}};
+  std::vector<std::string> calls;
+  for (const auto& made : message.tool_calls) {
+    calls.push_back(dump({{"id", quoted_as_utf8(made.id)},
+                          {"name", quoted_as_utf8(made.name)},
+                          {"arguments", quoted_as_utf8(made.arguments)}}));
+  }
+  if (!calls.empty()) fields["tool_calls"] = json_list(calls);
+  if (!message.tool_call_id.empty()) fields["tool_call_id"] = quoted_as_utf8(message.tool_call_id);
+  return dump(fields);
+}
+
 }  // namespace
 
 std::string session_submit(CallId call, const Client::Request& request) {
-  Json messages = Json::array();
-  for (const Client::Message& message : request.messages) {
-    Json one{{"role", static_cast<int>(message.role)}, {"content", message.content}};
-    for (const auto& made : message.tool_calls) {
-      one["tool_calls"].push_back({{"id", made.id}, {"name", made.name}, {"arguments", made.arguments}});
-    }
-    if (!message.tool_call_id.empty()) one["tool_call_id"] = message.tool_call_id;
-    messages.push_back(std::move(one));
-  }
-  Json json{{"call", call},
-            {"messages", std::move(messages)},
-            {"priority", to_string(request.priority)},
-            {"deadline", request.deadline},
-            {"call_type", request.call_type},
-            {"stream", request.stream},
-            {"json", request.json},
-            {"json_schema", request.json_schema},
-            {"max_tokens", request.max_tokens},
-            {"tenant", request.tenant},
-            {"tag", request.tag},
-            {"severity", request.severity}};
-  if (request.temperature) json["temperature"] = *request.temperature;
-  if (request.cache) json["cache"] = *request.cache;
-  for (const Client::Place& place : request.chain) json["chain"].push_back(place.provider + "/" + place.model);
-  for (const auto& [name, value] : request.placeholders) json["placeholders"][name] = value;
-  for (const auto& [scope, value] : scopes_of(request.context)) json["context"][scope] = value;
-  return dumped(json);
+  std::vector<std::string> messages;
+  for (const Client::Message& message : request.messages) messages.push_back(message_json(message));
+  Fields fields{{"call", std::to_string(call)},
+                {"messages", json_list(messages)},
+                {"priority", quoted(to_string(request.priority))},
+                {"deadline", number_text(request.deadline)},
+                {"call_type", quoted_as_utf8(request.call_type)},
+                {"stream", truth(request.stream)},
+                {"json", truth(request.json)},
+                {"json_schema", quoted_as_utf8(request.json_schema)},
+                {"max_tokens", number_text(request.max_tokens)},
+                {"tenant", quoted_as_utf8(request.tenant)},
+                {"tag", std::to_string(request.tag)},
+                {"severity", number_text(request.severity)}};
+  if (request.temperature) fields["temperature"] = json_number(*request.temperature).value_or("null");
+  if (request.cache) fields["cache"] = truth(*request.cache);
+  std::vector<std::string> chain;
+  for (const Client::Place& place : request.chain) chain.push_back(quoted_as_utf8(place.provider + "/" + place.model));
+  if (!chain.empty()) fields["chain"] = json_list(chain);
+  Fields placeholders, context;
+  for (const auto& [name, value] : request.placeholders) put(placeholders, name, value);
+  for (const auto& [scope, value] : scopes_of(request.context)) put(context, scope, value);
+  if (!placeholders.empty()) fields["placeholders"] = dump(placeholders);
+  if (!context.empty()) fields["context"] = dump(context);
+  return dump(fields);
 }
 
 std::string session_events(const Client::Events& events) {
-  Json list = Json::array();
-  for (const Client::Event& event : events) list.push_back(event_json(event));
-  return dumped(list);
+  std::vector<std::string> all;
+  all.reserve(events.size());
+  for (const Client::Event& event : events) all.push_back(event_json(event));
+  return json_list(all);
 }
 
 CallId session_call(std::string_view submit) {
-  const Json json = Json::parse(submit, nullptr, false);
-  return json.is_object() ? number<CallId>(json, "call") : 0;
+  const auto json = Json::parse(submit);
+  return json ? number<CallId>(*json, "call") : 0;
 }
 
 bool SessionEvents::read(std::string_view json) {
   events.clear();
   texts.clear();
-  const Json list = Json::parse(json, nullptr, false);
-  if (!list.is_array()) return false;
-  texts.reserve(list.size() * kTexts);  // so that the views stay where they are
-  for (const Json& one : list) {
-    if (!one.is_object()) return false;
+  const auto list = Json::parse(json);
+  if (!list || !list->is(Kind::list)) return false;
+  const std::vector<Json> all = elements(*list);
+  texts.reserve(all.size() * kTexts);  // so that the views stay where they are
+  for (const Json one : all) {
+    if (!one.is(Kind::object)) return false;
     Client::Event event;
     event.kind = static_cast<Client::Event::Kind>(std::clamp(number<int>(one, "kind"), 0, 4));
     event.source = static_cast<Source>(std::clamp(number<int>(one, "source"), 0, 3));
     event.call = number<CallId>(one, "call");
     event.tag = number<std::uint64_t>(one, "tag");
     event.attempts = number<std::uint32_t>(one, "attempts");
-    event.fallback = one.contains("fallback") && one["fallback"].is_boolean() && one["fallback"].get<bool>();
-    if (one.contains("outcome") && one["outcome"].is_string()) {
-      event.outcome = outcome_named(one["outcome"].get<std::string>());
-    }
+    event.fallback = one["fallback"].boolean().value_or(false);
+    if (const Json outcome = one["outcome"]; outcome.is(Kind::string)) event.outcome = outcome_named(outcome.text());
     for (std::size_t i = 0; i < kTexts; ++i) {
-      const auto found = one.find(kTextNames[i]);
-      if (found == one.end() || !found->is_string()) continue;
-      texts.push_back(found->get<std::string>());
+      const Json text = one[kTextNames[i]];
+      if (!text.is(Kind::string)) continue;
+      texts.push_back(text.text());
       event.*net::texts()[i] = texts.back();
     }
     for (const auto& [name, member] : kNumbers) event.*member = number<std::int64_t>(one, name);
-    if (one.contains("cost")) event.cost = number<std::int64_t>(one, "cost");
+    if (!one["cost"].absent()) event.cost = number<std::int64_t>(one, "cost");
     events.push_back(event);
   }
   return true;
 }
 
 JsonDifference json_difference(std::string_view root, std::string_view expected, std::string_view got) {
-  const Json one = Json::parse(expected, nullptr, false);
-  const Json other = Json::parse(got, nullptr, false);
-  if (one.is_discarded() || other.is_discarded()) return {};
-  return difference(std::string(root), &one, &other);
+  const auto one = Json::parse(expected);
+  const auto other = Json::parse(got);
+  if (!one || !other) return {};
+  return difference(std::string(root), *one, *other);
 }
 
 }  // namespace llmcore::net

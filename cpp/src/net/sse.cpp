@@ -35,7 +35,10 @@ bool EventSplitter::end_line() {
     if (line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
   }
   bool ended = false;
-  if (line.empty()) {
+  if (framing_ == Framing::lines) {
+    ready_ = line;
+    ended = !line.empty();
+  } else if (line.empty()) {
     ended = has_data_;
     if (ended) {
       data_.pop_back();

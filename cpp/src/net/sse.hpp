@@ -1,10 +1,12 @@
-// Server-sent events, as the HTML standard has them: lines end in LF, CR or CRLF, an empty line ends an event.
+// Server-sent events, as the HTML standard has them: lines end in LF, CR or CRLF, an empty line ends an event. Or lines
+// alone, each of them an event without a name (NDJSON).
 //
 // Of one stream and for one thread. Bytes may be cut anywhere, in the middle of a character or of a CRLF as well. What
 // is held is at most one event; each byte is looked at once.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -17,8 +19,10 @@ inline constexpr std::size_t kLongestStream = std::size_t{256} << 20;
 
 class EventSplitter {
  public:
+  enum class Framing : std::uint8_t { events, lines };
   /// `limit`: bytes of one event, and of one line.
-  explicit EventSplitter(std::size_t limit = kLongestEvent) noexcept : limit_(limit) {}
+  explicit EventSplitter(Framing framing = Framing::events, std::size_t limit = kLongestEvent) noexcept
+      : framing_(framing), limit_(limit) {}
 
   /// Calls `function(name, data)` with every event that these bytes complete, until it returns false. An event without
   /// data is none.
@@ -35,9 +39,7 @@ class EventSplitter {
   template <typename Function>
   void flush(Function&& function) {
     if (overflowed_) return;
-    (void)end_line();
-    line_.clear();
-    if (end_line()) function(std::string_view(ready_name_), std::string_view(ready_));
+    if (end_line() || end_line()) function(std::string_view(ready_name_), std::string_view(ready_));
   }
   /// An event was longer than the limit, and was let go.
   [[nodiscard]] bool overflowed() const noexcept { return overflowed_; }
@@ -48,6 +50,7 @@ class EventSplitter {
   /// Takes in the line that has ended; true if that was the end of an event.
   bool end_line();
 
+  Framing framing_;
   std::size_t limit_;
   std::string line_;  // that has not ended
   std::string data_;  // of the event so far, a line feed behind each line

@@ -49,7 +49,8 @@ bool DecodedStream::decide(std::string_view& bytes) {
     return false;
   }
   decided_ = true;
-  in_one_piece_ = start.front() == '{' || start.front() == '<' || start.front() == '[';
+  const bool braced = start.front() == '{' && framing_ == EventSplitter::Framing::events;
+  in_one_piece_ = braced || start.front() == '<' || start.front() == '[';
   return true;
 }
 
@@ -70,8 +71,8 @@ Decoded DecodedStream::finished() {
   if (in_one_piece_ || undecided) return provider_.decode(200, headers_, seen_);
   if (!ended()) {
     events_.flush([&](std::string_view name, std::string_view data) {
-      const std::string_view text = trimmed(data);
-      if (!text.ends_with('}') && !text.ends_with(']')) return;  // it was cut itself
+      std::string repaired;
+      if (trimmed(data) != "[DONE]" && !parse_leniently(data, repaired)) return;  // it was cut itself
       Chunk chunk;
       (void)event(name, data, chunk);
     });

@@ -18,8 +18,9 @@ namespace llmcore::net {
 class DecodedStream : public StreamDecoder {
  public:
   /// `provider` decodes an answer that came in one piece, and lives as long as this.
-  DecodedStream(const Provider& provider, Headers headers, std::string_view key, WallTime now)
-      : provider_(provider), headers_(std::move(headers)), key_(key), now_(now) {}
+  DecodedStream(const Provider& provider, Headers headers, std::string_view key, WallTime now,
+                EventSplitter::Framing framing = EventSplitter::Framing::events)
+      : provider_(provider), headers_(std::move(headers)), key_(key), now_(now), framing_(framing), events_(framing) {}
 
   void feed(std::string_view bytes, std::vector<Chunk>& chunks) final;
   [[nodiscard]] bool ended() const noexcept final { return ended_ || failure_.has_value(); }
@@ -39,7 +40,7 @@ class DecodedStream : public StreamDecoder {
   [[nodiscard]] Reading reading() const noexcept { return {headers_, key_, now_}; }
 
  private:
-  /// Whether this is a stream: an answer in one piece begins with a brace, or as a page of HTML does.
+  /// Whether this is a stream: an answer in one piece begins with a brace (as lines do as well), or as a page of HTML does.
   bool decide(std::string_view& bytes);
   [[nodiscard]] Decoded finished();
 
@@ -47,6 +48,7 @@ class DecodedStream : public StreamDecoder {
   Headers headers_;
   std::string key_;
   WallTime now_;
+  EventSplitter::Framing framing_;
   EventSplitter events_;
   std::string seen_;  // what came before it was clear which it is; or the answer in one piece
   std::size_t size_ = 0;

@@ -88,6 +88,29 @@ Usage usage_of_messages(Json begun, Json end) {
   return usage;
 }
 
+Usage usage_of_responses(Json raw) {
+  const auto prompt = count(raw["input_tokens"]);
+  const auto completion = count(raw["output_tokens"]);
+  if (!prompt && !completion) return unknown();
+  Usage usage;
+  usage.input_uncached = prompt.value_or(0);
+  usage.output_text = completion.value_or(0);
+  const auto take = [](Json from, std::string_view name, std::int64_t& whole, std::int64_t& bucket) {
+    bucket = part(from, name, whole);
+    whole -= bucket;
+  };
+  const Json inside = raw["input_tokens_details"];
+  take(inside, "cached_tokens", usage.input_uncached, usage.cache_read);
+  take(inside, "cache_write_tokens", usage.input_uncached, usage.cache_write_5m);
+  take(inside, "audio_tokens", usage.input_uncached, usage.audio_input);
+  take(inside, "image_tokens", usage.input_uncached, usage.image_input);
+  const Json outside = raw["output_tokens_details"];
+  take(outside, "reasoning_tokens", usage.output_text, usage.reasoning);
+  take(outside, "audio_tokens", usage.output_text, usage.audio_output);
+  take(outside, "image_tokens", usage.output_text, usage.image_output);
+  return usage;
+}
+
 std::optional<NanoUsd> reported_cost(Json usage) {
   constexpr NanoUsd kMostNanoUsd = NanoUsd{1} << 62;
   const auto cost = usage["cost"].scaled(9);

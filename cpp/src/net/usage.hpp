@@ -18,6 +18,8 @@ namespace llmcore::net {
 [[nodiscard]] Usage usage_of_chat(Json usage, bool total_holds_reasoning);
 /// The `usage` of Anthropic's Messages; `end`, where there is one, stands over what a stream began with.
 [[nodiscard]] Usage usage_of_messages(Json begun, Json end = {});
+/// The `usage` of OpenAI's Responses, whose details are inside the totals.
+[[nodiscard]] Usage usage_of_responses(Json usage);
 /// What the provider says that the call cost (OpenRouter); nothing: it does not say.
 [[nodiscard]] std::optional<NanoUsd> reported_cost(Json usage);
 /// What a stream without token counts used at least: what it delivered, and never nothing.

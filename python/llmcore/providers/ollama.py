@@ -128,6 +128,8 @@ def encode_native(request: LLMRequest) -> bytes:
     :raises LLMValidationError: something in it cannot be sent
     """
     params = dict(request.params)
+    if params.pop("stream", None):
+        refuse("stream is not a param of a request: complete() answers in one piece, and its `stream` asks for more")
     refuse_params(params, _UNKNOWN, "Ollama's own API")
     options = params.pop("options", None) or {}
     if not isinstance(options, dict):

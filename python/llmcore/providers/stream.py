@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from llmcore._core import Outcome, Usage
 from llmcore.estimate import TokenEstimator
+from llmcore.providers.failure import parse
 from llmcore.providers.headers import request_id
 from llmcore.types import Chunk, Failure, Reply
 
@@ -280,8 +281,19 @@ class DecodedStream(StreamDecoder):
 
     def _flushed(self) -> Iterator[tuple[bytes, bytes]]:
         for name, event in self._events.flush():
-            if event.rstrip()[-1:] in (b"}", b"]"):  # else it was cut itself
+            if _is_whole(event):
                 yield name, event
+
+
+def _is_whole(event: bytes) -> bool:
+    """Whether a last event, which nothing ended, was not cut itself."""
+    if event.strip() == b"[DONE]":
+        return True
+    try:
+        parse(event)
+    except ValueError:
+        return False
+    return True
 
 
 class WholeAnswer(DecodedStream):

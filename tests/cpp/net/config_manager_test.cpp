@@ -59,6 +59,24 @@ TEST(ConfigManager, TakesTheVariablesThatProvidersDocument) {
   EXPECT_EQ(from({{"LLM_PROVIDER", "Anthropic"}, {"OPENAI_API_KEY", "k"}}).provider, "anthropic");
 }
 
+TEST(ConfigManager, ResponsesShareWhatOpenAIHasAndAzureHasAVersion) {
+  const Settings settings = from({{"OPENAI_API_KEY", "sk-1"},
+                                  {"AZURE_OPENAI_API_KEY", "az-1"},
+                                  {"AZURE_OPENAI_ENDPOINT", "https://name.openai.azure.com"},
+                                  {"AZURE_OPENAI_API_VERSION", "2025-01-01-preview"}},
+                                 R"({"providers":{"openai":{"base_url":"https://llm.example.com/v1"}}})");
+  EXPECT_EQ(settings.provider_settings("openai-responses").api_key, "sk-1");
+  EXPECT_EQ(settings.provider_settings("openai-responses").base_url, "https://llm.example.com/v1");
+  EXPECT_EQ(settings.provider_settings("azure").api_version, "2025-01-01-preview");
+  EXPECT_EQ(from({{"LLMCORE_PROVIDERS__OPENAI__API_VERSION", "v1"}}).provider, "offline") << "a version reaches nobody";
+  EXPECT_EQ(from({}, R"({"providers":{"openai-responses":{"api_key":"sk-2"},"openai":{"api_key":"sk-1"}}})")
+                .provider_settings("openai-responses")
+                .api_key,
+            "sk-2");
+  EXPECT_THAT(wrong({{"AZURE_OPENAI_API_VERSION", "2024/10"}}),
+              ElementsAre(HasSubstr(R"(must be the version of an API, such as "2024-10-21")")));
+}
+
 TEST(ConfigManager, PutsTheEnvironmentOverTheFileOverDefaults) {
   const std::string_view file = R"({"provider": "anthropic", "model": "claude", "openai_api_key": "from-file",
     "limits": {"requests_per_minute": 30, "tokens_per_minute": 1000, "providers": {"open_router": {"max_in_flight": 2}}},

@@ -32,7 +32,8 @@ class Named final : public Provider {
 
 TEST(ProviderFactory, TypesAndTheirNamesAreTurnedIntoEachOther) {
   for (const ProviderType type :
-       {ProviderType::openai, ProviderType::anthropic, ProviderType::local_llama, ProviderType::offline}) {
+       {ProviderType::openai, ProviderType::anthropic, ProviderType::local_llama, ProviderType::offline,
+        ProviderType::openai_responses, ProviderType::azure, ProviderType::ollama}) {
     EXPECT_EQ(provider_type_of(to_string(type)), type);
   }
   EXPECT_EQ(provider_type_of("Local_Llama"), ProviderType::local_llama);
@@ -60,11 +61,37 @@ TEST(ProviderFactory, MakesEveryProviderThatIsBuiltIn) {
   EXPECT_EQ(std::get<HttpRequest>(made->encode(request)).url, "https://llm.example.com/v1/chat/completions");
 }
 
+TEST(ProviderFactory, ReachesEveryKindAsItsSettingsSay) {
+  const ProviderFactory factory;
+  Settings settings;
+  settings.providers["openai"].api_key = "sk-1";
+  settings.providers["azure"].api_key = "az-1";
+  settings.providers["azure"].base_url = "https://name.openai.azure.com";
+  settings.providers["azure"].api_version = "2025-01-01-preview";
+  settings.providers["ollama"].base_url = "http://127.0.0.1:11434/api";
+  ChatRequest request;
+  request.model = "m";
+  request.messages = {ChatRequest::Message{ConversationMemory::Role::user, "Hi", {}, {}}};
+  std::string problem;
+  const auto url_of = [&](ProviderType type) {
+    const auto made = factory.create(type, settings, problem);
+    const auto sent = made->encode(request);
+    const auto* http = std::get_if<HttpRequest>(&sent);
+    return http != nullptr ? http->url : std::get<Failure>(sent).message;
+  };
+  EXPECT_EQ(url_of(ProviderType::openai_responses), "https://api.openai.com/v1/responses") << "with openai's key";
+  EXPECT_EQ(url_of(ProviderType::azure),
+            "https://name.openai.azure.com/openai/deployments/m/chat/completions?api-version=2025-01-01-preview");
+  EXPECT_EQ(url_of(ProviderType::ollama), "http://127.0.0.1:11434/api/chat");
+  settings.providers["azure"].base_url = "";
+  EXPECT_EQ(url_of(ProviderType::azure), "azure has no address: set AZURE_OPENAI_ENDPOINT, or its base_url");
+}
+
 TEST(ProviderFactory, SaysWhichNamesThereAreAndWhatIsWrong) {
   const ProviderFactory factory;
   std::string problem;
   EXPECT_EQ(factory.create("opnai", {}, problem), nullptr);
-  EXPECT_THAT(problem, HasSubstr("there is no provider 'opnai'; known are anthropic, cerebras, "));
+  EXPECT_THAT(problem, HasSubstr("there is no provider 'opnai'; known are anthropic, azure, cerebras, "));
   Settings settings;
   settings.providers["openai"] = {"sk secret", ""};
   EXPECT_EQ(factory.create("openai", settings, problem), nullptr);

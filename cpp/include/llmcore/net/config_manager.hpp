@@ -26,6 +26,7 @@ namespace llmcore::net {
 struct ProviderSettings {
   std::string api_key;
   std::string base_url;
+  std::string api_version{};  ///< Azure's
 };
 
 /// Everything that can be set for a game, resolved. Those of a back end's ledger are Python's.
@@ -40,7 +41,7 @@ struct Settings {
   /// By model or "provider/model".
   std::map<std::string, std::shared_ptr<const PriceCard>, std::less<>> prices;
 
-  /// How a provider is reached; empty when nothing is configured.
+  /// How a provider is reached; empty when nothing is configured. "openai-responses" shares what openai has.
   [[nodiscard]] ProviderSettings provider_settings(std::string_view name) const;
 };
 

@@ -1,5 +1,6 @@
 // The providers that are built in, in one table: where they are, which variables name their key and their URL, and how
-// they differ. The same table as Python's; a compatible host more is a line more.
+// they differ. The same table as Python's, but for
+// what is no model; a compatible host more is a line more.
 //
 // Constant, and safe to use from any thread.
 #pragma once
@@ -10,8 +11,8 @@
 
 namespace llmcore::net {
 
-/// Which API a provider speaks. `llama` is Chat Completions on one's own machine.
-enum class Protocol : std::uint8_t { chat, messages, llama, offline };
+/// Which API a provider speaks. `llama` is Chat Completions on one's own machine, `azure` the same by deployments.
+enum class Protocol : std::uint8_t { chat, responses, azure, messages, llama, ollama, offline };
 
 /// One provider. Lists are words with a blank before and behind each of them; an empty view is "none".
 struct Host {

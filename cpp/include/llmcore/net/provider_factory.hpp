@@ -19,8 +19,8 @@
 namespace llmcore::net {
 
 /// The kinds of providers that are built in. A compatible host ("groq") is of the kind `openai`.
-enum class ProviderType : std::uint8_t { openai, anthropic, local_llama, offline };
-/// "openai", "anthropic", "llama", "offline".
+enum class ProviderType : std::uint8_t { openai, anthropic, local_llama, offline, openai_responses, azure, ollama };
+/// "openai", "anthropic", "llama", "offline", "openai-responses", "azure", "ollama".
 [[nodiscard]] std::string_view to_string(ProviderType type) noexcept;
 /// The kind that a provider of that name is of, in upper or lower case; also "local_llama". Nothing of other names.
 [[nodiscard]] std::optional<ProviderType> provider_type_of(std::string_view name);

@@ -1,5 +1,6 @@
-// The providers that are built in: OpenAI's Chat Completions and every server that speaks the same, a server on one's
-// own machine, Anthropic's Messages, and the one that answers without any.
+// The providers that are built in: OpenAI's Chat Completions and every server that speaks the same, Azure's deployments,
+// OpenAI's Responses, servers on one's own machine (Ollama's own API too), Anthropic's Messages, and the one that answers
+// without any.
 //
 // Each holds its configuration and no state, and any number of threads may share one. Decoders of streams refer to the
 // provider that made them, which must live as long. The key is in the headers of requests, and nowhere else: no message
@@ -27,6 +28,7 @@ struct HttpOptions {
   std::string name;      ///< in settings, prices, limits and the ledger; empty: the host's
   /// Against which dates in headers are measured; empty: the system's clock.
   std::function<WallTime()> now;
+  std::string api_version{};  ///< of Azure's API; empty: the latest that is no preview
 };
 
 /// What every provider that is reached over HTTP has in common: its key, its URL, its headers.
@@ -47,7 +49,8 @@ class HttpProvider : public Provider {
 
   struct Url {
     std::string scheme, authority, host, path, query;
-    [[nodiscard]] std::string with(std::string_view path_behind) const;
+    /// `query_behind` goes after the URL's own.
+    [[nodiscard]] std::string with(std::string_view path_behind, std::string_view query_behind = {}) const;
   };
   [[nodiscard]] const Url& url() const noexcept { return url_; }
   [[nodiscard]] std::string_view key() const noexcept { return key_; }
@@ -76,12 +79,41 @@ class OpenAIProvider : public HttpProvider {
   [[nodiscard]] std::unique_ptr<StreamDecoder> stream_decoder(const Headers& headers) const override;
   [[nodiscard]] std::optional<RateObservation> observe(const Headers& headers) const override;
 
+ protected:
+  /// The name of max_tokens, where the URL leads.
+  [[nodiscard]] std::string_view limit_name() const noexcept { return limit_name_; }
+
  private:
   std::string_view limit_name_;
 };
 
+/// Deployments of one Azure resource, https://NAME.openai.azure.com; a request's model is the name of the deployment.
+/// A `base_url` that ends in "/openai/v1" speaks the newer API, without versions and deployments in its URLs.
+class AzureOpenAIProvider final : public OpenAIProvider {
+ public:
+  explicit AzureOpenAIProvider(HttpOptions options);
+
+  [[nodiscard]] std::variant<HttpRequest, Failure> encode(const ChatRequest& request) const override;
+
+ private:
+  [[nodiscard]] std::pair<std::string, std::string> authorization() const override;
+  bool versioned_ = true;  // and by deployment
+  std::string query_;
+};
+
+/// OpenAI's Responses over HTTP.
+class OpenAIResponsesProvider final : public HttpProvider {
+ public:
+  explicit OpenAIResponsesProvider(HttpOptions options);
+
+  [[nodiscard]] std::variant<HttpRequest, Failure> encode(const ChatRequest& request) const override;
+  [[nodiscard]] Decoded decode(int status, const Headers& headers, std::string_view body) const override;
+  [[nodiscard]] std::unique_ptr<StreamDecoder> stream_decoder(const Headers& headers) const override;
+  [[nodiscard]] std::optional<RateObservation> observe(const Headers& headers) const override;
+};
+
 /// A local server: llama.cpp's, LM Studio, and whatever else speaks Chat Completions there. Needs no key.
-class LocalLlamaProvider final : public OpenAIProvider {
+class LocalLlamaProvider : public OpenAIProvider {
  public:
   /// Without a path its API is taken to be under /v1.
   explicit LocalLlamaProvider(HttpOptions options = {}, const Host& host = *host_of("llama"));
@@ -91,9 +123,24 @@ class LocalLlamaProvider final : public OpenAIProvider {
   [[nodiscard]] std::variant<HttpRequest, Failure> health() const;
   [[nodiscard]] std::variant<bool, Failure> is_healthy(int status, const Headers& headers, std::string_view body) const;
   /// The HTTP request that asks which models there are, and what its answer says.
-  [[nodiscard]] std::variant<HttpRequest, Failure> models() const;
+  [[nodiscard]] virtual std::variant<HttpRequest, Failure> models() const;
   [[nodiscard]] std::variant<std::vector<std::string>, Failure> model_names(int status, const Headers& headers,
                                                                             std::string_view body) const;
+};
+
+/// Ollama. A `base_url` that ends in "/api" is spoken to in Ollama's own words, any other in OpenAI's; answers of both are
+/// understood, whichever was asked for.
+class OllamaProvider final : public LocalLlamaProvider {
+ public:
+  explicit OllamaProvider(HttpOptions options = {});
+
+  [[nodiscard]] std::variant<HttpRequest, Failure> encode(const ChatRequest& request) const override;
+  [[nodiscard]] Decoded decode(int status, const Headers& headers, std::string_view body) const override;
+  [[nodiscard]] std::unique_ptr<StreamDecoder> stream_decoder(const Headers& headers) const override;
+  [[nodiscard]] std::variant<HttpRequest, Failure> models() const override;
+
+ private:
+  bool native_ = false;
 };
 
 /// Anthropic's Messages over HTTP. `base_url` with or without its version. The param "betas", a list of names, goes into
