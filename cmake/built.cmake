@@ -12,6 +12,7 @@ endfunction()
 llmcore_check_archive(purity.core_has_no_clock_socket_file_thread_stream_or_locale purity llmcore_core)
 llmcore_check_archive(purity.check_catches_each_planted_violation purity llmcore_impure -D PLANTED=ON)
 llmcore_check_archive(purity.io_writes_to_no_stream_and_asks_for_no_locale purity llmcore_io -D "KINDS=stream,locale")
+llmcore_check_archive(purity.net_writes_to_no_stream_and_asks_for_no_locale purity llmcore_net -D "KINDS=stream,locale")
 if(NOT LLMCORE_SANITIZE AND NOT CMAKE_CXX_FLAGS MATCHES "--coverage")  # which bring constructors of their own
   llmcore_check_archive(constructors.core_has_none constructors llmcore_core)
   llmcore_check_archive(constructors.io_has_none constructors llmcore_io)

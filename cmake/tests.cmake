@@ -51,6 +51,7 @@ set(LLMCORE_TEST_SOURCES
     net/curl_faults_test.cpp
     net/curl_transport_test.cpp
     net/json_test.cpp
+    net/locale_test.cpp
     net/provider_checks_test.cpp
     net/provider_factory_test.cpp
     net/provider_golden_test.cpp
