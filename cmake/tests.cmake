@@ -55,6 +55,7 @@ set(LLMCORE_TEST_SOURCES
     net/provider_checks_test.cpp
     net/provider_factory_test.cpp
     net/provider_golden_test.cpp
+    net/recorded_test.cpp
     net/session_test.cpp
     offline_test.cpp
     outcome_test.cpp
