@@ -1,6 +1,7 @@
 // Answers of any bytes: the JSON reader against nlohmann-json, every decoder, and every stream cut in two ways.
 //
-// The first byte says which provider and which status, the second where streams are cut.
+// The first byte says which provider and which status, the second which of the other providers instead, and where streams
+// are cut.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -22,11 +23,29 @@ namespace net = llmcore::net;
 
 constexpr const char* kKey = "golden-key-000111222333";
 
-const net::Provider& provider(unsigned which) {
-  static const net::OpenAIProvider openai({kKey, "", "", [] { return llmcore::WallTime{0}; }});
-  static const net::AnthropicProvider anthropic({kKey, "", "", [] { return llmcore::WallTime{0}; }});
-  static const net::OpenAIProvider gemini({kKey, "", "", [] { return llmcore::WallTime{0}; }}, *net::host_of("gemini"));
+net::HttpOptions options(const char* base_url) {
+  net::HttpOptions made;
+  made.api_key = kKey;
+  made.base_url = base_url;
+  made.now = [] { return llmcore::WallTime{0}; };
+  return made;
+}
+
+/// Both bytes have a say, so that inputs from before the later ones were known mean what they meant.
+const net::Provider& provider(unsigned which, unsigned of_the_others) {
+  static const net::OpenAIProvider openai(options(""));
+  static const net::AnthropicProvider anthropic(options(""));
+  static const net::OpenAIProvider gemini(options(""), *net::host_of("gemini"));
   static const net::OfflineProvider offline;
+  static const net::OpenAIResponsesProvider responses(options(""));
+  static const net::OllamaProvider ollama(options("http://127.0.0.1:11434/api"));
+  static const net::AzureOpenAIProvider azure(options("https://name.openai.azure.com"));
+  switch (of_the_others) {
+    case 1: return responses;
+    case 2: return ollama;
+    case 3: return azure;
+    default: break;
+  }
   switch (which % 4) {
     case 0: return openai;
     case 1: return anthropic;
@@ -88,7 +107,7 @@ void read_json(std::string_view text) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
-  const net::Provider& by = provider(data[0]);
+  const net::Provider& by = provider(data[0], data[1] / 64);
   const std::string_view body(reinterpret_cast<const char*>(data) + 2, size - 2);
   constexpr int kStatus[] = {200, 200, 400, 429, 500, 529, 301};
   const net::Headers headers{{"retry-after", std::string(body.substr(0, 40))},
