@@ -43,6 +43,7 @@ set(LLMCORE_TEST_SOURCES
     ledger_sums_test.cpp
     money_test.cpp
     msgpack_test.cpp
+    net/client_faults_test.cpp
     net/client_ledger_test.cpp
     net/client_scenario_test.cpp
     net/client_test.cpp

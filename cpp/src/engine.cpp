@@ -145,6 +145,7 @@ void Engine::handle(const Input& input, Now now) { impl_->handle(input, now); }
 std::optional<Action> Engine::poll() { return impl_->poll(); }
 std::optional<Instant> Engine::next_deadline() const { return impl_->next_deadline(); }
 EngineStats Engine::stats() const { return impl_->stats(); }
+std::int64_t Engine::unhealthy() const noexcept { return impl_->unhealthy(); }
 const TokenTracker& Engine::tracker() const { return impl_->tracker(); }
 void Engine::for_each_cached(const std::function<void(const Fingerprint&, const Blob&)>& function) const {
   impl_->for_each_cached(function);

@@ -30,6 +30,7 @@ class Engine::Impl {
   std::optional<Action> poll();
   [[nodiscard]] std::optional<Instant> next_deadline() const;
   [[nodiscard]] EngineStats stats() const;
+  [[nodiscard]] std::int64_t unhealthy() const noexcept;
   [[nodiscard]] const TokenTracker& tracker() const { return tracker_; }
   void for_each_cached(const std::function<void(const Fingerprint&, const Blob&)>& function) const;
   [[nodiscard]] std::uint64_t state_hash() const;

@@ -35,6 +35,11 @@ EngineStats Engine::Impl::stats() const {
   return all;
 }
 
+std::int64_t Engine::Impl::unhealthy() const noexcept {
+  return std::count_if(providers_.begin(), providers_.end(),
+                       [](const auto& entry) { return entry.second.recovery.stats().health != Health::healthy; });
+}
+
 void Engine::Impl::for_each_cached(const std::function<void(const Fingerprint&, const Blob&)>& function) const {
   cache_.for_each(now_, [&](const Fingerprint& key, const Cached& cached) { function(key, cached.payload); });
 }

@@ -342,7 +342,9 @@ TEST(EngineOffline, MayStandInTheMiddleOfAChain) {
 
 TEST(EngineBreaker, OpensAfterErrorsInARowAndLetsOneProbeThrough) {
   Bench bench;
+  EXPECT_EQ(bench.engine().unhealthy(), 0);
   bench.break_down("alpha");
+  EXPECT_EQ(bench.engine().unhealthy(), 1);
   const CallId first = bench.submit(call_to({"alpha"}));
   const CallId second = bench.submit(call_to({"alpha"}));
   EXPECT_EQ(bench.stats().queued, 2);
@@ -352,9 +354,11 @@ TEST(EngineBreaker, OpensAfterErrorsInARowAndLetsOneProbeThrough) {
   bench.pass(1);
   EXPECT_TRUE(bench.in_flight(first));
   EXPECT_FALSE(bench.in_flight(second)) << "one probe";
+  EXPECT_EQ(bench.engine().unhealthy(), 1) << "which has shown nothing yet";
   bench.reply(first);
   EXPECT_TRUE(bench.in_flight(second));
   EXPECT_EQ(bench.recovery("alpha").health, Health::healthy);
+  EXPECT_EQ(bench.engine().unhealthy(), 0);
 }
 
 TEST(EngineBreaker, ClosesForAnotherCooldownWhenTheProbeFails) {

@@ -257,6 +257,8 @@ class Engine {
   [[nodiscard]] std::optional<Instant> next_deadline() const;
 
   [[nodiscard]] EngineStats stats() const;
+  /// Providers whose breaker is open, a probe under way or not. O(providers), without an allocation.
+  [[nodiscard]] std::int64_t unhealthy() const noexcept;
   [[nodiscard]] const TokenTracker& tracker() const;
   /// Calls `function` with every answer that the cache would give at the newest time handed in, the oldest first. It
   /// must not touch the engine. O(cached answers).

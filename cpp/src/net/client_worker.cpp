@@ -246,6 +246,7 @@ void ClientWorker::perform(const Action& action) {
   } else if (const auto* record = std::get_if<Record>(&action)) {
     const auto* attempt = std::get_if<AttemptRecord>(&record->body);
     if (attempt == nullptr) return;
+    mail_->set(Figure::unhealthy, engine_.unhealthy());
     if (attempt->number > 1) mail_->add(Figure::retries, 1);
     const auto found = calls_.find(attempt->call);
     if (found != calls_.end() && !config_.ledger.empty()) found->second.attempts.push_back(*attempt);
