@@ -8,4 +8,4 @@ build_wheel "$python"
 install_wheel "$python" "$environment" dev
 "$environment/bin/ruff" check --fix --quiet .
 "$environment/bin/ruff" format --quiet .
-find cpp tests/cpp tests/fuzz benchmarks/cpp -name '*.[ch]pp' -print0 | xargs -0 "$environment/bin/clang-format" -i
+find cpp tests/cpp tests/fuzz benchmarks/cpp examples -name '*.[ch]pp' -print0 | xargs -0 "$environment/bin/clang-format" -i

@@ -9,7 +9,7 @@ step "environment with the wheel" install_wheel "$python" "$environment" dev
 bin="$PWD/$environment/bin"
 
 lint_python() { "$bin/ruff" check --quiet . && "$bin/ruff" format --check --quiet .; }
-lint_cpp() { find cpp tests/cpp tests/fuzz benchmarks/cpp -name '*.[ch]pp' -print0 | xargs -0 "$bin/clang-format" --dry-run --Werror; }
+lint_cpp() { find cpp tests/cpp tests/fuzz benchmarks/cpp examples -name '*.[ch]pp' -print0 | xargs -0 "$bin/clang-format" --dry-run --Werror; }
 # The stub that the wheel carries against the extension that it carries. What pybind11 makes of every class and enum is not in the
 # stub on purpose, and left out here by its exact words: an allowlist by name would hide a missing class as well.
 lint_stub() {

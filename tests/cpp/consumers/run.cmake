@@ -3,6 +3,7 @@
 #   find_package      from an installed tree, moved after the install
 #   no_rtti           the same, compiled as many games are: without RTTI and without exceptions
 #   frame_loop        the example of a game's loop, from the same tree
+#   village           the example game in Ogre, from the same tree: frames drawn without a screen, recorded and replayed
 #   pkg_config        the same tree, with nothing but a compiler and pkg-config
 #   add_subdirectory  as a part of another project
 #   shared            as a part of another project that wants shared libraries
@@ -17,9 +18,19 @@ function(run)
   endif()
 endfunction()
 
+if(WAY STREQUAL "village")
+  file(WRITE "${work}/probe.cpp" "#if !__has_include(<OGRE/Ogre.h>) || !__has_include(<OGRE/Overlay/OgreOverlay.h>)\n#error\n#endif\n")
+  execute_process(COMMAND "${CXX}" -E "${work}/probe.cpp" RESULT_VARIABLE no_ogre OUTPUT_QUIET ERROR_QUIET)
+  find_program(xvfb_run xvfb-run)
+  if(NOT no_ogre EQUAL 0 OR NOT xvfb_run)
+    message(STATUS "skipped: there is no Ogre or no xvfb-run here (libogre-1.12-dev xvfb xauth libgl1-mesa-dri fonts-dejavu-core)")
+    return()
+  endif()
+endif()
+
 set(source "${WAY}")
 set(hints "")
-if(WAY STREQUAL "find_package" OR WAY STREQUAL "no_rtti" OR WAY STREQUAL "pkg_config" OR WAY STREQUAL "frame_loop")
+if(WAY STREQUAL "find_package" OR WAY STREQUAL "no_rtti" OR WAY STREQUAL "pkg_config" OR WAY STREQUAL "frame_loop" OR WAY STREQUAL "village")
   set(source find_package)
   run("${CMAKE_COMMAND}" --install "${LLMCORE_BINARY_DIR}" --prefix "${work}/prefix" --component development)
   # Moved after the install: a package that remembers where it was built would not be found.
@@ -41,6 +52,33 @@ if(WAY STREQUAL "frame_loop")
   execute_process(COMMAND "${work}/build/frame_loop" 30 WORKING_DIRECTORY "${work}" OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE result)
   if(NOT result EQUAL 0 OR NOT said MATCHES "Mira: " OR NOT said MATCHES "Old Pell: " OR NOT said MATCHES "30 frames; .*\n3 answers")
     message(FATAL_ERROR "the frame loop ended with ${result}:\n${said}")
+  endif()
+  return()
+endif()
+
+if(WAY STREQUAL "village")
+  run("${CMAKE_COMMAND}" -S "${LLMCORE_SOURCE_DIR}/examples/village" -B "${work}/build" -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${CXX}"
+      "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror" ${hints})
+  run("${CMAKE_COMMAND}" --build "${work}/build")
+  foreach(variable IN ITEMS LLAMA_SERVER_URL OPENAI_API_KEY ANTHROPIC_API_KEY LLMCORE_CONFIG)
+    unset(ENV{${variable}})
+  endforeach()
+  set(ENV{LLM_PROVIDER} offline)
+  set(small --headless --size 480x270 --smooth 1)
+  foreach(how IN ITEMS "--record;${work}/play;--frames;60;--screenshots;${work}/pictures;--screenshot-every;30" "--replay;${work}/play")
+    execute_process(COMMAND "${xvfb_run}" -a "${work}/build/village" ${small} ${how} WORKING_DIRECTORY "${work}" OUTPUT_VARIABLE said
+                    ERROR_VARIABLE said RESULT_VARIABLE result)
+    if(NOT result EQUAL 0 OR NOT said MATCHES "60 frames of 480x270: p50 .*inside llmcore: p50 .* [1-9][0-9]* answers")
+      message(FATAL_ERROR "the village ended with ${result}:\n${said}")
+    endif()
+  endforeach()
+  if(NOT said MATCHES "the same in all 60 ticks")
+    message(FATAL_ERROR "the village's replay says:\n${said}")
+  endif()
+  file(GLOB pictures "${work}/pictures/*.png")
+  list(LENGTH pictures count)
+  if(NOT count EQUAL 2)
+    message(FATAL_ERROR "the village took ${count} pictures: ${pictures}")
   endif()
   return()
 endif()
