@@ -80,6 +80,8 @@ def test_an_answer_and_its_stream_are_the_same(aimock: Aimock, name: str) -> Non
     assert answer.usage == streamed.usage
     assert answer.cost == streamed.cost
     if name == "ollama":  # of which the fake counts nothing
+        assert answer.usage.estimated
+        assert answer.output_tokens > 0
         assert answer.cost is not None
         assert answer.cost.nano_usd == 0
     else:

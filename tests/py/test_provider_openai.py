@@ -330,7 +330,7 @@ def test_the_buckets_are_disjoint_and_add_up(
     assert all(getattr(found, name) >= 0 for name in BUCKETS)
     assert (found.input_tokens, found.output_tokens) == (prompt, completion)
     assert found.cached_tokens <= prompt
-    assert not found.estimated
+    assert found.estimated is (prompt == completion == 0)  # which is no answer's
 
 
 # --- refusals

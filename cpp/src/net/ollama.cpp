@@ -51,11 +51,11 @@ class Said {
     reply.tool_calls = calls_;
     reply.model = last["model"].text();
     if (done_) reply.finish_reason = finish_reason();
-    const auto prompt = count(last["prompt_eval_count"]);
-    const auto written = count(last["eval_count"]);
-    if (prompt || written) {
-      reply.usage.input_uncached = prompt.value_or(0);
-      reply.usage.output_text = written.value_or(0);
+    const std::int64_t prompt = count(last["prompt_eval_count"]).value_or(0);
+    const std::int64_t written = count(last["eval_count"]).value_or(0);
+    if (prompt != 0 || written != 0) {
+      reply.usage.input_uncached = prompt;
+      reply.usage.output_text = written;
     } else {
       std::int64_t tokens = output_tokens_of(text_) + output_tokens_of(reasoning_);
       for (const ToolCall& call : calls_) tokens += output_tokens_of(call.arguments);

@@ -27,11 +27,9 @@ Usage unknown() {
 }  // namespace
 
 Usage usage_of_chat(Json raw, bool total_holds_reasoning) {
-  const auto told_prompt = count(raw["prompt_tokens"]);
-  const auto told_completion = count(raw["completion_tokens"]);
-  if (!told_prompt && !told_completion) return unknown();
-  const std::int64_t prompt = told_prompt.value_or(0);
-  std::int64_t completion = told_completion.value_or(0);
+  const std::int64_t prompt = count(raw["prompt_tokens"]).value_or(0);
+  std::int64_t completion = count(raw["completion_tokens"]).value_or(0);
+  if (prompt == 0 && completion == 0) return unknown();  // of nothing there is no answer
   const auto total = count(raw["total_tokens"]);
   const std::int64_t hidden =
       total_holds_reasoning ? std::max<std::int64_t>(total.value_or(0) - prompt - completion, 0) : 0;
@@ -74,27 +72,26 @@ Usage usage_of_messages(Json begun, Json end) {
     const Json later = end[name];
     return later.absent() || later.is(Kind::null) ? begun[name] : later;
   };
-  const auto prompt = count(newest("input_tokens"));
-  const auto completion = count(newest("output_tokens"));
-  if (!prompt && !completion) return unknown();
-  Usage usage;
+  const std::int64_t prompt = count(newest("input_tokens")).value_or(0);
+  const std::int64_t completion = count(newest("output_tokens")).value_or(0);
   const std::int64_t written = count(newest("cache_creation_input_tokens")).value_or(0);
+  const std::int64_t cached = count(newest("cache_read_input_tokens")).value_or(0);
+  if (prompt == 0 && completion == 0 && written == 0 && cached == 0) return unknown();
+  Usage usage;
   usage.cache_write_1h = part(newest("cache_creation"), "ephemeral_1h_input_tokens", written);
   usage.cache_write_5m = written - usage.cache_write_1h;
-  usage.cache_read = count(newest("cache_read_input_tokens")).value_or(0);
-  usage.input_uncached = prompt.value_or(0);
-  usage.reasoning = part(newest("output_tokens_details"), "thinking_tokens", completion.value_or(0));
-  usage.output_text = completion.value_or(0) - usage.reasoning;
+  usage.cache_read = cached;
+  usage.input_uncached = prompt;
+  usage.reasoning = part(newest("output_tokens_details"), "thinking_tokens", completion);
+  usage.output_text = completion - usage.reasoning;
   return usage;
 }
 
 Usage usage_of_responses(Json raw) {
-  const auto prompt = count(raw["input_tokens"]);
-  const auto completion = count(raw["output_tokens"]);
-  if (!prompt && !completion) return unknown();
   Usage usage;
-  usage.input_uncached = prompt.value_or(0);
-  usage.output_text = completion.value_or(0);
+  usage.input_uncached = count(raw["input_tokens"]).value_or(0);
+  usage.output_text = count(raw["output_tokens"]).value_or(0);
+  if (usage.input_uncached == 0 && usage.output_text == 0) return unknown();
   const auto take = [](Json from, std::string_view name, std::int64_t& whole, std::int64_t& bucket) {
     bucket = part(from, name, whole);
     whole -= bucket;

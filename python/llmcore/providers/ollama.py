@@ -269,7 +269,7 @@ class _Native:
         text, reasoning = "".join(self.text), "".join(self.reasoning)
         last = self.last or _Line()
         prompt, written = _count(last.prompt_eval_count), _count(last.eval_count)
-        if written is None and prompt is None:
+        if not written and not prompt:
             usage = delivered_usage(text, reasoning, *(call.arguments for call in self.calls))
         else:
             usage = Usage(input_uncached=prompt or 0, output_text=written or 0)

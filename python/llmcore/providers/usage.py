@@ -19,15 +19,14 @@ def usage_of(raw: Any, total_holds_reasoning: bool = False) -> Usage:
     """The `usage` object of an answer, normalised.
 
     Parts that contradict the totals are cut to fit them, so that the views of Usage always equal what the provider says
-    of the whole. Without usable figures: all zero and `estimated`.
+    of the whole. Without usable figures, and where all of them are 0, which no answer is: all zero and `estimated`.
     """
     if type(raw) is not dict:
         return Usage(estimated=True)
-    prompt = _count(raw.get("prompt_tokens"))
-    completion = _count(raw.get("completion_tokens"))
-    if prompt is None and completion is None:
+    prompt = _count(raw.get("prompt_tokens")) or 0
+    completion = _count(raw.get("completion_tokens")) or 0
+    if not prompt and not completion:
         return Usage(estimated=True)
-    prompt, completion = prompt or 0, completion or 0
     hidden = 0
     if total_holds_reasoning:  # Gemini's: thoughts are billed as output, and counted in the total alone
         hidden = max((_count(raw.get("total_tokens")) or 0) - prompt - completion, 0)
@@ -109,27 +108,25 @@ def usage_of_messages(raw: Any) -> Usage:
     """The `usage` object of Anthropic's Messages, where cached tokens stand beside input_tokens."""
     if type(raw) is not dict:
         return Usage(estimated=True)
-    prompt, completion = _count(raw.get("input_tokens")), _count(raw.get("output_tokens"))
-    if prompt is None and completion is None:
-        return Usage(estimated=True)
+    prompt, completion = _count(raw.get("input_tokens")) or 0, _count(raw.get("output_tokens")) or 0
     written = _count(raw.get("cache_creation_input_tokens")) or 0
+    cached = _count(raw.get("cache_read_input_tokens")) or 0
+    if not (prompt or completion or written or cached):
+        return Usage(estimated=True)
     inside = raw.get("cache_creation")
     hour = _part(inside, "ephemeral_1h_input_tokens", written) if type(inside) is dict else 0
-    cached = _count(raw.get("cache_read_input_tokens")) or 0
     inside = raw.get("output_tokens_details")
-    completion = completion or 0
     thought = _part(inside, "thinking_tokens", completion) if type(inside) is dict else 0
-    return Usage(prompt or 0, cached, written - hour, hour, completion - thought, thought)
+    return Usage(prompt, cached, written - hour, hour, completion - thought, thought)
 
 
 def usage_of_responses(raw: Any) -> Usage:
     """The `usage` object of OpenAI's Responses, whose details are inside the totals."""
     if type(raw) is not dict:
         return Usage(estimated=True)
-    prompt, completion = _count(raw.get("input_tokens")), _count(raw.get("output_tokens"))
-    if prompt is None and completion is None:
+    prompt, completion = _count(raw.get("input_tokens")) or 0, _count(raw.get("output_tokens")) or 0
+    if not prompt and not completion:
         return Usage(estimated=True)
-    prompt, completion = prompt or 0, completion or 0
     inside = raw.get("input_tokens_details")
     inside = inside if type(inside) is dict else {}
     cached = _part(inside, "cached_tokens", prompt)
