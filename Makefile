@@ -1,6 +1,6 @@
 # One word for each habit; the work is in tools/. PYTHON=python3.12 picks another interpreter than the first that will do.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-local test quick lint format asan tsan simulate determinism fuzz coverage bench clean
+.PHONY: help demo demo-local test quick lint format asan tsan simulate soak determinism fuzz coverage bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -31,6 +31,9 @@ tsan: ## the C++ tests under the thread sanitizer
 
 simulate: ## the engine in SEEDS=10000 random worlds under the sanitizers, from seed FIRST=1 on
 	@tools/simulate.sh
+
+soak: ## half an hour of a game whose network fails, in two minutes: memory and descriptors stay flat, each call ends once
+	@tools/soak.sh
 
 determinism: ## the golden hash of the engine, by GCC and Clang at -O0 and -O3
 	@tools/determinism.sh

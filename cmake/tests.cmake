@@ -99,6 +99,17 @@ llmcore_target(llmcore_memory_tests)
 target_link_libraries(llmcore_memory_tests PRIVATE llmcore_io GTest::gtest_main Threads::Threads)
 add_test(NAME llmcore_memory_tests COMMAND llmcore_memory_tests --gtest_brief=1)
 
+# A game played while the network fails, for as long as one likes (make soak), and a moment of it in every run of the tests.
+add_executable(llmcore_soak tests/cpp/soak/soak_main.cpp)
+llmcore_target(llmcore_soak)
+target_include_directories(llmcore_soak PRIVATE tests/cpp)
+target_link_libraries(llmcore_soak PRIVATE llmcore_net Threads::Threads)
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  add_test(NAME soak.a_moment COMMAND llmcore_soak play 5)
+  add_test(NAME soak.the_network_is_cut COMMAND bash "${PROJECT_SOURCE_DIR}/tests/cpp/soak/network_cut.sh" $<TARGET_FILE:llmcore_soak>)
+  set_tests_properties(soak.the_network_is_cut PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120)
+endif()
+
 set_source_files_properties(tests/cpp/scenario_test.cpp tests/cpp/io/replay_test.cpp tests/cpp/net/client_scenario_test.cpp PROPERTIES COMPILE_DEFINITIONS
                                                                    "LLMCORE_SCENARIOS=\"${PROJECT_SOURCE_DIR}/tests/scenarios\"")
 set_source_files_properties(tests/cpp/conversation_test.cpp tests/cpp/net/provider_checks_test.cpp tests/cpp/net/provider_golden_test.cpp PROPERTIES COMPILE_DEFINITIONS
@@ -166,7 +177,7 @@ include(cmake/examples.cmake)
 file(GLOB_RECURSE llmcore_unlisted RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS cpp/include/*.hpp cpp/src/*.cpp tests/cpp/*.cpp
      tests/fuzz/*.cpp)
 list(FILTER llmcore_unlisted EXCLUDE REGEX "^tests/cpp/consumers/")
-foreach(target IN ITEMS llmcore_core llmcore_io llmcore_net llmcore_c llmcore_simulation llmcore_simulate llmcore_tests llmcore_memory_tests
+foreach(target IN ITEMS llmcore_core llmcore_io llmcore_net llmcore_c llmcore_simulation llmcore_simulate llmcore_soak llmcore_tests llmcore_memory_tests
                llmcore_examples llmcore_impure ${llmcore_fuzz_targets})
   foreach(property IN ITEMS SOURCES HEADER_SET)
     get_target_property(llmcore_listed ${target} ${property})

@@ -49,7 +49,12 @@ class FrameLoop {
     ++frames_;
     std::size_t ended = 0;
     for (const Client::Event& event : events_) {
-      Call& call = calls_[event.call];
+      const auto found = calls_.find(event.call);
+      if (found == calls_.end()) {
+        ++strays_;
+        continue;
+      }
+      Call& call = found->second;
       if (event.kind == Client::Event::Kind::token) {
         call.shown += event.text;
         continue;
@@ -68,8 +73,17 @@ class FrameLoop {
 
   [[nodiscard]] const Call& call(CallId id) const { return calls_.at(id); }
   [[nodiscard]] const std::map<CallId, Call>& calls() const noexcept { return calls_; }
-  /// Forgets calls that are over: for programs that run for long.
-  void forget(CallId id) { calls_.erase(id); }
+  /// Forgets calls that are over, `function(call)` of each: for programs that run for long.
+  template <class Function>
+  void forget(Function&& function) {
+    std::erase_if(calls_, [&](const auto& entry) {
+      if (entry.second.ends == 0) return false;
+      function(entry.second);
+      return true;
+    });
+  }
+  /// Events of calls that were over and forgotten, or that nobody submitted.
+  [[nodiscard]] std::int64_t strays() const noexcept { return strays_; }
 
   [[nodiscard]] std::int64_t frames() const noexcept { return frames_; }
   /// The longest that one of the client's functions took, whoever had the processor meanwhile.
@@ -101,6 +115,7 @@ class FrameLoop {
   Client::Events events_;
   std::map<CallId, Call> calls_;
   std::int64_t frames_ = 0;
+  std::int64_t strays_ = 0;
   Duration longest_ = 0;
   int held_up_ = 0;
 };

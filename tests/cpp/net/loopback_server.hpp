@@ -46,6 +46,7 @@ class Peer {
 
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(socket_); }
 
+  [[nodiscard]] int fd() const noexcept { return socket_.fd(); }
   /// Reads what has come; whether a whole request is there.
   bool reads_request() {
     read_all();
@@ -104,13 +105,14 @@ class Peer {
 class LoopbackServer {
  public:
   /// On a port of its own, or on that of a server that was closed.
-  explicit LoopbackServer(std::uint16_t port = 0) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit LoopbackServer(std::uint16_t port = 0, const char* host = "127.0.0.1")
+      : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const int yes = 1;
     ::setsockopt(socket_.fd(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_addr.s_addr = ::inet_addr(host);
     socklen_t size = sizeof address;
     auto* const plain = reinterpret_cast<sockaddr*>(&address);
     if (!socket_ || ::bind(socket_.fd(), plain, size) != 0 || ::listen(socket_.fd(), 256) != 0 ||
@@ -127,6 +129,7 @@ class LoopbackServer {
   }
   /// The next connection, if one waits.
   Peer accept() { return Peer(Socket(::accept4(socket_.fd(), nullptr, nullptr, SOCK_CLOEXEC))); }
+  [[nodiscard]] int fd() const noexcept { return socket_.fd(); }
   /// Nobody can connect any more.
   void close() noexcept { socket_.close(); }
 

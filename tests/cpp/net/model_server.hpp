@@ -17,14 +17,19 @@ namespace llmcore::net {
 
 inline constexpr std::string_view kWords = "The bridge is safe.";
 
-/// A stream's head and first event; and the rest of it.
+/// A stream's next event, in a chunk of its own; its head with the first; and the rest of it.
+inline std::string chunk(const std::string& bytes) {
+  char size[24];
+  std::snprintf(size, sizeof size, "%zx\r\n", bytes.size());
+  return size + bytes + "\r\n";
+}
+inline std::string stream_goes_on(std::string_view words) {
+  return chunk(R"(data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":")" + std::string(words) +
+               "\"}}]}\n\n");
+}
 inline std::string stream_begins(std::string_view words = "The bridge") {
-  const std::string event =
-      R"(data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":")" + std::string(words) + "\"}}]}\n\n";
-  char size[16];
-  std::snprintf(size, sizeof size, "%zx\r\n", event.size());
-  return "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + (size + event) +
-         "\r\n";
+  return "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" +
+         stream_goes_on(words);
 }
 inline std::string stream_ends() {
   const std::string events =
@@ -32,9 +37,7 @@ inline std::string stream_ends() {
       "\n\n"
       R"(data: {"id":"c","model":"m","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":5,"total_tokens":14}})"
       "\n\ndata: [DONE]\n\n";
-  char size[16];
-  std::snprintf(size, sizeof size, "%zx\r\n", events.size());
-  return size + events + "\r\n0\r\n\r\n";
+  return chunk(events) + "0\r\n\r\n";
 }
 
 class ModelServer {
