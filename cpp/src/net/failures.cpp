@@ -18,7 +18,7 @@ constexpr std::size_t kLongestMessage = 500;
 constexpr std::size_t kLongestLookedAt = 20'000;
 
 /// Codes and types, in lower case, wherever in an error they stand.
-constexpr std::array<std::pair<Outcome, std::string_view>, 7> kCodes{{
+constexpr std::array<std::pair<Outcome, std::string_view>, 8> kCodes{{
     {Outcome::quota_exhausted,
      " insufficient_quota billing_hard_limit_reached billing_not_active insufficient_balance insufficient_credits"
      " insufficient_funds payment_required billing_error "},
@@ -36,6 +36,7 @@ constexpr std::array<std::pair<Outcome, std::string_view>, 7> kCodes{{
      " permission_error "},
     {Outcome::overloaded, " overloaded_error server_overloaded engine_overloaded slow_down no_capacity "},
     {Outcome::rate_limited, " rate_limit_exceeded rate_limit_error too_many_requests "},
+    {Outcome::bad_request, " not_supported_error "},  // llama.cpp, with status 501: it was started without this feature
 }};
 
 std::optional<Outcome> outcome_of_code(std::string_view code) {

@@ -36,6 +36,7 @@ _CODES: dict[Outcome, str] = {
         account_deactivated permission_error""",
     Outcome.OVERLOADED: "overloaded_error server_overloaded engine_overloaded slow_down no_capacity",
     Outcome.RATE_LIMITED: "rate_limit_exceeded rate_limit_error too_many_requests",
+    Outcome.BAD_REQUEST: "not_supported_error",  # llama.cpp, with status 501: it was started without this feature
 }
 _BY_CODE = {code: outcome for outcome, codes in _CODES.items() for code in codes.split()}
 
