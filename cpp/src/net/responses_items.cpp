@@ -123,8 +123,11 @@ Problem append_result(Json message, const std::string& where, std::vector<std::s
   return std::nullopt;
 }
 
+// What a model said goes back in the form in which it came: llama.cpp's server knows no other, and OpenAI's takes both.
 std::string message_item(std::string_view role, std::string content) {
-  return dump({{"role", quoted(role)}, {"content", std::move(content)}});
+  if (role != "assistant") return dump({{"role", quoted(role)}, {"content", std::move(content)}});
+  if (content.front() == '"') content = json_list({dump({{"type", R"("output_text")"}, {"text", std::move(content)}})});
+  return dump({{"type", R"("message")"}, {"role", quoted(role)}, {"content", std::move(content)}});
 }
 
 Problem append_message(Json message, const std::string& where, std::vector<std::string>& items) {

@@ -99,20 +99,30 @@ def _items(message: dict[str, Any], index: int) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     if isinstance(content, str):
         if content:
-            items.append({"role": role, "content": content})
+            items.append(_said(role, content))
     else:
         own = [part for part in content or () if _is_item(part)]
         parts = _parts([part for part in content or () if not _is_item(part)], role, where)
         items += own
         if parts:
-            items.append({"role": role, "content": parts})
+            items.append(_said(role, parts))
     if message.get("refusal"):
-        items.append({"role": role, "content": [{"type": "refusal", "refusal": message["refusal"]}]})
+        items.append(_said(role, [{"type": "refusal", "refusal": message["refusal"]}]))
     for at, call in enumerate(listed(message.get("tool_calls") or (), where)):
         items.append(_call(call, f'{where}["tool_calls"][{at}]'))
     if not items:
         refuse(f"{where} is empty")
     return items
+
+
+def _said(role: str, content: str | list[dict[str, Any]]) -> dict[str, Any]:
+    """A message. What a model said goes back in the form in which it came: llama.cpp's server knows no other, and
+    OpenAI's takes both.
+    """
+    if role != "assistant":
+        return {"role": role, "content": content}
+    parts = [{"type": "output_text", "text": content}] if isinstance(content, str) else content
+    return {"type": "message", "role": role, "content": parts}
 
 
 def _is_item(part: Any) -> bool:
