@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from pyreqwest.request import StreamRequest, SyncStreamRequest
     from pyreqwest.response import Response, SyncResponse
 
-__all__ = ["AsyncNativeExchange", "AsyncSdkExchange", "Exchange", "NativeExchange", "SdkExchange", "WholeExchange"]
+__all__ = [
+    "AsyncNativeExchange",
+    "AsyncSdkExchange",
+    "Exchange",
+    "NativeExchange",
+    "SdkExchange",
+    "WholeExchange",
+    "Wishes",
+]
 
 #: What a body's length is held against, and the error for one that is longer; the error for what a client raised.
 TooLarge = Callable[[], Exception]
@@ -115,6 +123,23 @@ class NativeExchange(_Bounded):
             self._opened.__exit__(None, None, None)
 
 
+class Wishes:
+    """Whether the running task was asked to end while it waited. pyreqwest forgets that where what the task waits for
+    is there already, and a task whose cancellation is lost goes on for as long as its answer does.
+    """
+
+    __slots__ = ("_before", "task")
+
+    def __init__(self) -> None:
+        self.task = asyncio.current_task()
+        self._before = 0 if self.task is None else self.task.cancelling()
+
+    def heed(self) -> None:
+        """:raises CancelledError: it was, and nobody has raised it"""
+        if self.task is not None and self.task.cancelling() > self._before:
+            raise asyncio.CancelledError
+
+
 class AsyncNativeExchange(_Bounded):
     """One of pyreqwest, for event loops."""
 
@@ -134,9 +159,11 @@ class AsyncNativeExchange(_Bounded):
     async def aread(self) -> bytes:
         if (stopped := self._stopped()) is not None:
             raise stopped
-        self._reader = reader = asyncio.current_task()
+        wishes = Wishes()
+        self._reader = reader = wishes.task
         try:
             piece = await self._next()
+            wishes.heed()
             return b"" if piece is None else self._count(piece.to_bytes())
         except asyncio.CancelledError:
             # As asyncio.timeout has it: what give_up() asked for is an error here, anybody else's wish goes through.
@@ -144,6 +171,8 @@ class AsyncNativeExchange(_Bounded):
                 raise
             error = stopped
         except Exception as caught:
+            if self._stopped() is None:
+                wishes.heed()
             error = self._explain(caught)
         finally:
             self._reader = None

@@ -420,6 +420,38 @@ async def test_a_cancelled_call_ends_at_once_and_harms_no_other(
     assert (await async_transport.asend(post(server), 10)).status == 200
 
 
+@pytest.mark.parametrize("path", ["whole", "head", "piece"])
+async def test_a_cancellation_that_meets_the_answer_is_not_lost(
+    async_transport: Transport, server: ScriptedServer, path: str
+) -> None:
+    """What the task waits for comes while the loop is busy, and the loop learns of both at once."""
+    server.script(Answer(body=b"ab", chunks=[1], delay=0.03, pause=0.03), Answer.chat("other"))
+
+    async def read() -> None:
+        if path == "whole":
+            await async_transport.asend(post(server), 10.0)
+            return
+        exchange = await async_transport.astream(post(server), 10.0)
+        try:
+            reading.set()
+            while path == "piece" and await exchange.aread():
+                pass
+        finally:
+            exchange.close()
+
+    reading = asyncio.Event()
+    task = asyncio.create_task(read())
+    if path == "piece":
+        await reading.wait()
+    await asyncio.to_thread(server.wait_for, 1)
+    time.sleep(0.1)  # noqa: ASYNC251 - it blocks the loop
+    task.cancel()
+    await asyncio.wait([task], timeout=10.0)
+    assert task.cancelled()
+    assert task.cancelling() == 1
+    assert (await async_transport.asend(post(server), 10.0)).status == 200
+
+
 @pytest.mark.parametrize("kind", ["native", "sdk"])
 def test_one_transport_serves_several_loops(kind: str, server: ScriptedServer) -> None:
     transport = create_transport(kind)  # type: ignore[arg-type]

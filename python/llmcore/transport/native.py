@@ -1,5 +1,6 @@
 """pyreqwest (Rust's reqwest) as a transport: what every call uses."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from threading import get_ident
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from llmcore._core import Outcome
-from llmcore.exchange import AsyncNativeExchange, Exchange, NativeExchange
+from llmcore.exchange import AsyncNativeExchange, Exchange, NativeExchange, Wishes
 from llmcore.transport.base import LONGEST_TIMEOUT, MAX_RESPONSE_BYTES, Transport
 from llmcore.transport.errors import (
     TransportError,
@@ -92,6 +93,7 @@ class NativeTransport(Transport):
             client = self._open_async()
             if client is None:
                 return await self._fallback().asend(request, timeout)
+        wishes = Wishes()
         try:
             async with (
                 client.request(request.method, request.url)
@@ -100,15 +102,21 @@ class NativeTransport(Transport):
                 .timeout(timedelta(0, min(timeout, LONGEST_TIMEOUT)))
                 .build_streamed()
             ) as response:
+                wishes.heed()
                 if self._fits(response):
-                    return HttpResponse(response.status, response.headers, (await response.bytes()).to_bytes())
+                    whole = await response.bytes()
+                    wishes.heed()
+                    return HttpResponse(response.status, response.headers, whole.to_bytes())
                 body = bytearray()
                 while (piece := await response.body_reader.read_chunk()) is not None:
+                    wishes.heed()
                     body += piece
                     if len(body) > self._limit:
                         raise self._too_large(request)
+                wishes.heed()
                 return HttpResponse(response.status, response.headers, bytes(body))
         except Exception as caught:
+            wishes.heed()
             error = self._explain(caught, request, timeout)
         finally:
             del client  # else the traceback of a cancelled call, if somebody keeps it, keeps all connections open
@@ -170,6 +178,7 @@ class NativeTransport(Transport):
             return self._explain(caught, request, timeout)
 
         opened = None
+        wishes = Wishes()
         try:
             opened = (
                 client.request(request.method, request.url)
@@ -181,9 +190,15 @@ class NativeTransport(Transport):
             )
             response = await opened.__aenter__()
             exchange = AsyncNativeExchange(opened, response, self._limit, lambda: self._too_large(request), explain)
+            try:
+                wishes.heed()
+            except asyncio.CancelledError:
+                exchange.close()
+                raise
             self._exchanges[exchange] = was_closed(request)
             return exchange
         except Exception as caught:
+            wishes.heed()
             error = explain(caught)
         finally:
             del client, opened  # as in asend()
