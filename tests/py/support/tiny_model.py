@@ -1,31 +1,115 @@
-"""A real model server on loopback: llama.cpp's, from the package xllamacpp, with random weights of half a megabyte.
+"""A language model of half a megabyte with random weights, in the file format of llama.cpp.
 
-What it says makes no sense; how it says it (answers, streams, token counts, refusals) is the real thing.
-
-    with tiny_server(folder) as url:                       # "http://127.0.0.1:<port>"
-        ...
-
-    python -m support.tiny_model MODEL.gguf PORT           # in tests/py; serves until its standard input ends
+What it says makes no sense; how a server says it (answers, streams, token counts, refusals) is the real thing.
 """
 
-import contextlib
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["tiny_server", "write_model"]
+__all__ = ["CALL", "END", "write_model"]
 
-_EMBEDDING, _LAYERS, _HEADS, _INNER, _CONTEXT = 64, 2, 4, 128, 1024
-_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
+#: tokens that a test may want more or less of: the one that ends an answer, the one that begins a call of a tool
+END, CALL = "<|im_end|>", '<tool_call>\n{"name": "'
+
+_EMBEDDING, _LAYERS, _HEADS, _INNER, _CONTEXT = 64, 2, 4, 128, 65_536
+_NEVER = -9.0
+# Qwen's form of tool calls: the server knows it, and makes a grammar of the tools that it is given.
+_TEMPLATE = r"""
+{%- if tools %}
+    {{- '<|im_start|>system\nYour tools:' }}
+    {%- for tool in tools %}
+        {{- '\n' + (tool | tojson) }}
+    {%- endfor %}
+    {{- '\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.role == 'tool' %}
+        {{- '<|im_start|>user\n<tool_response>\n' + message.content + '\n</tool_response>\n' }}
+    {%- elif message.role == 'assistant' %}
+        {{- '<|im_start|>assistant' }}
+        {%- if message.content %}
+            {{- '\n' + message.content }}
+        {%- endif %}
+        {%- for call in message.tool_calls %}
+            {{- '\n<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' }}
+            {{- (call.function.arguments | tojson) + '}\n</tool_call>' }}
+        {%- endfor %}
+        {{- '\n' }}
+    {%- else %}
+        {{- '<|im_start|>' + message.role + '\n' + message.content + '\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+{%- endif %}"""
+
+
+def write_model(path: Path, liking: Mapping[str, float] | None = None) -> None:
+    """Writes a llama of two layers. Its tokens are the 256 bytes, of which it says only those that are letters, digits
+    and signs of ASCII, and a few more.
+
+    :param liking: what to add to the logits of tokens: above 9 it says little else, below -9 it never does, unless a
+        grammar leaves it nothing else
+    """
+    gguf: Any = import_module("gguf")
+    numpy: Any = import_module("numpy")
+    letters = _byte_letters()
+    normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
+    kinds = dict.fromkeys(letters, normal) | {"<|im_start|>": control, END: control, "th": normal}
+    kinds[CALL] = gguf.TokenType.USER_DEFINED
+    tokens = list(kinds)
+
+    writer: Any = gguf.GGUFWriter(str(path), "llama")
+    writer.add_context_length(_CONTEXT)
+    writer.add_embedding_length(_EMBEDDING)
+    writer.add_block_count(_LAYERS)
+    writer.add_feed_forward_length(_INNER)
+    writer.add_head_count(_HEADS)
+    writer.add_head_count_kv(_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(_EMBEDDING // _HEADS)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(list(kinds.values()))
+    writer.add_token_merges(["t h"])
+    writer.add_bos_token_id(tokens.index("<|im_start|>"))
+    writer.add_eos_token_id(tokens.index(END))
+    writer.add_chat_template(_TEMPLATE)
+
+    dice = numpy.random.default_rng(7)
+
+    def random(*shape: int) -> Any:
+        return dice.normal(0, 0.2, shape).astype(numpy.float32)
+
+    # The first number of every state is the same and no layer sees or changes it: what the output makes of it is what
+    # each token is liked.
+    words, output = random(len(tokens), _EMBEDDING), random(len(tokens), _EMBEDDING)
+    words[:, 0] = 4
+    liked = dict.fromkeys([*letters[:33], *letters[127:], "<|im_start|>", CALL], _NEVER) | dict(liking or {})
+    output[:, 0] = [liked.get(token, 0.0) * 2 for token in tokens]
+    blind = numpy.ones(_EMBEDDING, numpy.float32)
+    blind[0] = 0
+    writer.add_tensor("token_embd.weight", words)
+    writer.add_tensor("output_norm.weight", numpy.ones(_EMBEDDING, numpy.float32))
+    writer.add_tensor("output.weight", output)
+    for layer in range(_LAYERS):
+        shapes = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), (_EMBEDDING, _EMBEDDING))
+        shapes |= {"ffn_gate": (_INNER, _EMBEDDING), "ffn_up": (_INNER, _EMBEDDING), "ffn_down": (_EMBEDDING, _INNER)}
+        for name, shape in shapes.items():
+            weights = random(*shape)
+            if name in ("attn_output", "ffn_down"):
+                weights[0] = 0
+            writer.add_tensor(f"blk.{layer}.{name}.weight", weights)
+        writer.add_tensor(f"blk.{layer}.attn_norm.weight", blind)
+        writer.add_tensor(f"blk.{layer}.ffn_norm.weight", blind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def _byte_letters() -> list[str]:
@@ -40,101 +124,3 @@ def _byte_letters() -> list[str]:
             letters[byte] = chr(256 + extra)
             extra += 1
     return [letters[byte] for byte in range(256)]
-
-
-def write_model(path: Path) -> None:
-    """Writes a llama of two layers whose vocabulary is the 256 bytes."""
-    gguf: Any = import_module("gguf")
-    numpy: Any = import_module("numpy")
-    letters = _byte_letters()
-    tokens = [*letters, "<|im_start|>", "<|im_end|>", letters[ord("t")] + letters[ord("h")]]
-    types = [gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.NORMAL]
-    writer: Any = gguf.GGUFWriter(str(path), "llama")
-    writer.add_context_length(_CONTEXT)
-    writer.add_embedding_length(_EMBEDDING)
-    writer.add_block_count(_LAYERS)
-    writer.add_feed_forward_length(_INNER)
-    writer.add_head_count(_HEADS)
-    writer.add_head_count_kv(_HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(_EMBEDDING // _HEADS)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    writer.add_token_types(types)
-    writer.add_token_merges([f"{letters[ord('t')]} {letters[ord('h')]}"])
-    writer.add_bos_token_id(256)
-    writer.add_eos_token_id(257)
-    writer.add_chat_template(_TEMPLATE)
-    dice = numpy.random.default_rng(7)
-
-    def tensor(name: str, *shape: int) -> None:
-        writer.add_tensor(name, dice.normal(0, 0.2, shape).astype(numpy.float32))
-
-    tensor("token_embd.weight", len(tokens), _EMBEDDING)
-    tensor("output_norm.weight", _EMBEDDING)
-    tensor("output.weight", len(tokens), _EMBEDDING)
-    for layer in range(_LAYERS):
-        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            tensor(f"blk.{layer}.{name}.weight", _EMBEDDING, _EMBEDDING)
-        tensor(f"blk.{layer}.attn_norm.weight", _EMBEDDING)
-        tensor(f"blk.{layer}.ffn_norm.weight", _EMBEDDING)
-        tensor(f"blk.{layer}.ffn_gate.weight", _INNER, _EMBEDDING)
-        tensor(f"blk.{layer}.ffn_up.weight", _INNER, _EMBEDDING)
-        tensor(f"blk.{layer}.ffn_down.weight", _EMBEDDING, _INNER)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
-@contextlib.contextmanager
-def tiny_server(folder: Path) -> Iterator[str]:
-    """Runs one, in a process of its own, until the block ends."""
-    model = folder / "tiny.gguf"
-    write_model(model)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = (folder / "server.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "support.tiny_model", str(model), str(port)],
-        cwd=Path(__file__).parents[1],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=log,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            assert process.poll() is None, (folder / "server.log").read_text()[-2000:]
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health") as answer:
-                if answer.status == 200:
-                    break
-            time.sleep(0.05)
-        yield url
-    finally:
-        process.kill()
-        process.communicate()
-        log.close()
-
-
-def _serve(model: str, port: str) -> None:
-    xllamacpp: Any = import_module("xllamacpp")
-    params: Any = xllamacpp.CommonParams()
-    params.model.path = model
-    params.hostnames = ["127.0.0.1"]
-    params.port = int(port)
-    params.n_ctx = _CONTEXT
-    params.n_parallel = 1
-    params.warmup = False
-    params.use_jinja = True
-    params.cpuparams.n_threads = 1
-    server = xllamacpp.Server(params)
-    sys.stdin.read()
-    del server
-
-
-if __name__ == "__main__":
-    _serve(*sys.argv[1:])
