@@ -57,6 +57,7 @@ set(LLMCORE_TEST_SOURCES
     net/provider_factory_test.cpp
     net/provider_golden_test.cpp
     net/recorded_test.cpp
+    net/session_json_test.cpp
     net/session_test.cpp
     offline_test.cpp
     outcome_test.cpp
