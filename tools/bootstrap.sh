@@ -66,9 +66,15 @@ fi
 # The compiler cache is no need, but while we are at it: it halves every build after the first.
 extra=()
 if [[ $purpose != demo ]] && ! command -v ccache >/dev/null; then extra=(ccache); fi
+# Nor is the engine of examples/village, whose test is skipped without it.
+village=()
+if [[ $purpose == test ]] && ! { command -v xvfb-run >/dev/null && has_header OGRE/Ogre.h; }; then
+  village=(libogre-1.12-dev xvfb xauth libgl1-mesa-dri fonts-dejavu-core)
+fi
 install_packages() {
-  "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
-    "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" "${extra[@]}"
+  "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq || return
+  if ((${#village[@]} != 0)) && apt-cache show libogre-1.12-dev >/dev/null 2>&1; then extra+=("${village[@]}"); fi
+  "${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" "${extra[@]}"
 }
 step "installing Debian packages: $list ${extra[*]-}" quietly apt install_packages
 

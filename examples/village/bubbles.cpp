@@ -57,7 +57,8 @@ Bubbles::Bubbles(const Fonts& fonts, std::size_t speakers, float scale) : fonts_
 
 Bubbles::~Bubbles() = default;
 
-void Bubbles::clear(float width, float height) {
+void Bubbles::clear(float width, float height, const Ogre::Vector2& corner) {
+  corner_ = corner;
   width_ = width;
   height_ = height;
   taken_.clear();
@@ -115,6 +116,7 @@ void Bubbles::show(std::size_t speaker, const std::string& name, const Speech& s
   box.top = player ? mouth.y + tail : mouth.y - box.height - tail;
   if (!player) box = free_place(box);
   box.top = std::max(box.top, pad);
+  if (box.top < corner_.y) box.left = std::max(box.left, corner_.x);
   taken_.push_back(box);
 
   Bubble& bubble = *bubbles_[speaker];

@@ -19,8 +19,8 @@ class Bubbles {
   Bubbles(const Fonts& fonts, std::size_t speakers, float scale);
   ~Bubbles();
 
-  /// Begins a frame in which nobody speaks, on a screen of so many pixels.
-  void clear(float width, float height);
+  /// Begins a frame in which nobody speaks, on a screen of so many pixels, of which the upper left corner is taken.
+  void clear(float width, float height, const Ogre::Vector2& corner);
   /// That one speaks, from this place of the screen. Bubbles that came first keep their place; others make way upwards.
   /// What the last speaker says, the player, is written below.
   void show(std::size_t speaker, const std::string& name, const Speech& speech, std::int64_t tick,
@@ -37,6 +37,7 @@ class Bubbles {
   float scale_;
   float width_ = 0;
   float height_ = 0;
+  Ogre::Vector2 corner_ = Ogre::Vector2::ZERO;
   std::vector<std::unique_ptr<Bubble>> bubbles_;
   std::vector<Box> taken_;
 };

@@ -10,10 +10,9 @@ namespace {
 
 using llmcore::Priority;
 
-constexpr std::int64_t kNear = 6'500;      // mm: who is nearer than that speaks to the player
+constexpr std::int64_t kNear = 7'500;      // mm: who is nearer than that speaks to the player
 constexpr std::int64_t kTicksPerByte = 2;  // how long a text stays, once it is there
 constexpr std::int64_t kTicksAtLeast = 150;
-constexpr std::size_t kMostText = 150;  // bytes of a bubble
 
 constexpr std::array<std::string_view, 5> kRemarks{"the weather", "the bridge", "the inn", "the harvest", "the market"};
 constexpr std::array<std::string_view, 4> kThoughts{"supper", "the north road", "the old king", "winter"};
@@ -21,8 +20,11 @@ constexpr std::array<std::string_view, 4> kThoughts{"supper", "the north road", 
 /// Answers may take longer than what nobody waits for.
 llmcore::Duration deadline_of(Priority priority) {
   if (priority == Priority::high) return 15 * llmcore::kSecond;
-  return (priority == Priority::medium ? 10 : 6) * llmcore::kSecond;
+  return (priority == Priority::medium ? 12 : 10) * llmcore::kSecond;
 }
+
+/// Bytes of a bubble: what nobody asked for is kept short.
+std::size_t most_text(Priority priority) { return priority == Priority::low ? 90 : 150; }
 
 }  // namespace
 
@@ -96,7 +98,7 @@ void Dialogue::take(const llmcore::Client::Event& event, World& world, std::int6
   Speech& speech = who->speech;
   if (event.kind == Kind::token) {
     who->raw += event.text;
-    speech.text = spoken(who->raw, kMostText, false);
+    speech.text = spoken(who->raw, most_text(speech.priority), false);
     return;
   }
   who->call = 0;
@@ -104,7 +106,7 @@ void Dialogue::take(const llmcore::Client::Event& event, World& world, std::int6
   speech.fallback = event.fallback;
   speech.cached = event.source == llmcore::Source::cache;
   if (event.kind == Kind::finished) {
-    speech.text = spoken(event.text, kMostText, true);
+    speech.text = spoken(event.text, most_text(speech.priority), true);
     if (speech.priority != Priority::low) {
       who->memory.add_user(who->about);
       who->memory.add_assistant(std::string(event.text));

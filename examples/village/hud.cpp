@@ -49,6 +49,10 @@ Hud::Hud(const Fonts& fonts, float scale)
   figures_.show(true);
 }
 
+float Hud::wide() const { return 300 * scale_; }
+
+float Hud::high() const { return 8 * fonts_.small.height() + 14 * scale_; }
+
 void Hud::show(const Play& play, const std::vector<double>& frames, const std::vector<double>& spent, float width,
                float height) {
   const Tally& tally = play.dialogue().tally();
@@ -61,12 +65,12 @@ void Hud::show(const Play& play, const std::vector<double>& frames, const std::v
       text("%lld open, %lld on the network\n", whole(tally.open), whole(play.in_flight())) +
       text("%lld, %lld fallbacks, %lld failed\n", whole(tally.answered), whole(tally.fallbacks), whole(tally.failed)) +
       text("%lld\n", whole(tally.tokens)) +
-      text("$%.6f%s\n", static_cast<double>(tally.cost) / 1e9, tally.cost_known ? "" : " and what has no price") +
+      text("$%.6f%s\n", static_cast<double>(tally.cost) / 1e9, tally.cost_known ? "" : ", some unpriced") +
       text("%lld of %lld\n", whole(tally.cached), whole(tally.answered)) +
       fonts_.small.drawable(play.provider() + (play.unhealthy() > 0 ? " (breaker open)" : "")));
   names_.setPosition(std::round(pad), std::round(pad * 0.8F));
   values_.setPosition(std::round(pad + 82 * scale_), std::round(pad * 0.8F));
-  figures_.place(pad, pad, 300 * scale_, 8 * line + 1.6F * pad);
+  figures_.place(pad, pad, wide(), high());
 
   const std::string state = fonts_.bold.drawable(state_of(play));
   state_.show(!state.empty());

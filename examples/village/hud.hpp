@@ -19,6 +19,10 @@ class Hud {
   /// What the player is typing, or the keys where he is not; a message of the game's has precedence.
   void set_line(const std::string& line) { line_ = line; }
 
+  /// Pixels that the figures take in the upper left corner.
+  [[nodiscard]] float wide() const;
+  [[nodiscard]] float high() const;
+
  private:
   const Fonts& fonts_;
   float scale_;

@@ -115,7 +115,7 @@ bool Window::draw(const Play& play, const std::vector<double>& frames, const std
 
   const auto width = static_cast<float>(getRenderWindow()->getWidth());
   const auto height = static_cast<float>(getRenderWindow()->getHeight());
-  bubbles_->clear(width, height);
+  bubbles_->clear(width, height, {hud_->wide() + 24, hud_->high() + 24});
   if (play.dialogue().player().visible(tick)) {
     bubbles_->show(figures_.size() - 1, "You", play.dialogue().player(), tick, on_screen(metres(world.player())));
   }
