@@ -35,7 +35,7 @@ TEST_F(CurlFaultsTest, NeverWaitsForANameServerWhenItEnds) {
     other.poll(0);
     other.abort(3);
   }
-  EXPECT_LT(io::mono() - start, 50 * kMillisecond);
+  EXPECT_LT(io::mono() - start, kSecond);  // a name server that is silent takes five
 }
 
 TEST_F(CurlFaultsTest, TellsThatTlsIsRefused) {

@@ -212,7 +212,7 @@ TEST_F(CurlTransportTest, CarriesAHundredCallsAtOnceAndEndsAtOnce) {
   other.poll(0);
   const Instant start = io::mono();
   for (TransferId id = 1; id <= 100; ++id) other.abort(1000 + id);
-  EXPECT_LT(io::mono() - start, 50 * kMillisecond);
+  EXPECT_LT(io::mono() - start, kSecond);
 }
 
 }  // namespace
