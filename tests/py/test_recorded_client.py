@@ -130,6 +130,8 @@ def check(kind: str, row: Row, answer: LLMResponse) -> str:
     if HOSTS[name].free:
         assert answer.cost is not None
         assert answer.cost.nano_usd == 0
+    if row["stream"]:  # the reader wants a message in one piece
+        row = row | {"stream": False, "body": json.dumps(whole(kind, row))}
     found = read_independently(row)
     if found is not None:
         # A vendor that is read as another has no price here.
