@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <utility>
 
 #include "scenery.hpp"
 
@@ -24,11 +25,12 @@ V metres(const Walker& walker) {
 
 void Window::open() {
   initApp();
+  opened_ = true;
   if (getRoot()->getRenderSystem() == nullptr) throw std::runtime_error("Ogre's OpenGL renderer is missing");
 }
 
 void Window::close() {
-  if (getRoot() == nullptr) return;
+  if (!std::exchange(opened_, false)) return;  // what Ogre could not begin, it cannot end either
   hud_.reset();
   bubbles_.reset();
   fonts_.reset();

@@ -52,6 +52,7 @@ class Window final : public OgreBites::ApplicationContext {
   std::unique_ptr<Bubbles> bubbles_;
   std::unique_ptr<Hud> hud_;
   std::vector<Figure> figures_;
+  bool opened_ = false;
   bool closed_ = false;
   std::int64_t drawn_ = -1;  // the tick that was drawn last
 };
