@@ -157,10 +157,6 @@ ChatBody encode_chat(const ChatRequest& request, const Host& host, std::string_v
   ChatBody made;
   CheckedRequest checked;
   if ((made.problem = check(request, checked))) return made;
-  if (checked.param("stream").says_something()) {
-    made.problem = "stream is not a param of a request: its field `stream` asks for one";
-    return made;
-  }
   if ((made.problem = refused_params(checked.params, host.unknown, host.name, false))) return made;
 
   Fields fields;

@@ -146,10 +146,6 @@ ChatBody encode_messages(const ChatRequest& request, std::string& betas) {
   ChatBody made;
   CheckedRequest checked;
   if ((made.problem = check(request, checked))) return made;
-  if (checked.param("stream").says_something()) {
-    made.problem = "stream is not a param of a request: its field `stream` asks for one";
-    return made;
-  }
   if ((made.problem = refused_params(checked.params, kUnknown, "Anthropic", true))) return made;
   const Json given_format = checked.param("response_format");
   const Json given_system = checked.param("system");

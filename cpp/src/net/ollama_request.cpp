@@ -171,10 +171,6 @@ ChatBody encode_ollama(const ChatRequest& request) {
   ChatBody made;
   CheckedRequest checked;
   if ((made.problem = check(request, checked))) return made;
-  if (checked.param("stream").says_something()) {
-    made.problem = "stream is not a param of a request: its field `stream` asks for one";
-    return made;
-  }
   if ((made.problem = refused_params(checked.params, kUnknown, "Ollama's own API", false))) return made;
   Fields fields;
   if ((made.problem = encode_fields(request, checked, fields))) return made;

@@ -53,6 +53,8 @@ std::optional<std::string> refused_params(const std::vector<Json::Member>& param
                                           std::string_view provider, bool null_is_absent) {
   std::vector<std::string> named;
   for (const auto& [name, value] : params) {
+    if (name == "stream" && value.says_something())
+      return "stream is not a param of a request: its field `stream` asks for one";
     if (null_is_absent && value.is(Json::Kind::null)) continue;
     if (unknown.find(" " + name + " ") != std::string_view::npos) named.push_back(name);
   }

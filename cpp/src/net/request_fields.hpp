@@ -29,6 +29,7 @@ using Problem = std::optional<std::string>;
 /// JSON of a list.
 [[nodiscard]] std::string json_list(const std::vector<std::string>& elements);
 /// Names the params that an API has no form for, if there are any: they would be dropped, or be refused.
+/// `stream` is refused wherever it stands: a field of the request asks for it.
 [[nodiscard]] std::optional<std::string> refused_params(const std::vector<Json::Member>& params,
                                                         std::string_view unknown, std::string_view provider,
                                                         bool null_is_absent);

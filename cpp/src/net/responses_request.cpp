@@ -107,10 +107,6 @@ ChatBody encode_responses(const ChatRequest& request) {
   ChatBody made;
   CheckedRequest checked;
   if ((made.problem = check(request, checked))) return made;
-  if (checked.param("stream").says_something()) {
-    made.problem = "stream is not a param of a request: its field `stream` asks for one";
-    return made;
-  }
   if ((made.problem = refused_params(checked.params, kUnknown, "the Responses API", true))) return made;
   Params params(checked.params);
   (void)params.pop("stream");
