@@ -1,5 +1,5 @@
 // tests/data/providers through the C++ codecs: what goes out for a request, and what comes in, whole, streamed or
-// refused. The same cases as tests/py/test_provider_golden.py and test_provider_openai.py run.
+// refused. The same cases as tests/py/providers run.
 #include <gtest/gtest.h>
 
 #include <iterator>

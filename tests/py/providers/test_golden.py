@@ -30,7 +30,7 @@ from llmcore.types import (
     Reply,
 )
 
-GOLDEN = Path(__file__).parent.parent / "data" / "providers"
+GOLDEN = Path(__file__).parents[2] / "data" / "providers"
 KEY = "golden-key-000111222333"
 FILES = ("anthropic", "azure", "chat_streams", "data", "hosts", "ollama", "responses")
 CASES: dict[str, dict[str, list[dict[str, Any]]]] = {
