@@ -140,6 +140,13 @@ def test_public_names_are_sorted_complete_and_found() -> None:
     assert typed == set(llmcore.__all__), "the names for type checkers are those found at run time"
 
 
+def test_no_public_name_is_hidden_by_a_module_of_that_name() -> None:
+    """Importing llmcore.context would put the module in the place of the function."""
+    folder = Path(llmcore.__path__[0])
+    names = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    assert names & set(llmcore.__all__) == set()
+
+
 def test_an_unknown_name_says_so() -> None:
     with pytest.raises(AttributeError, match="no attribute 'LLMKlient'"):
         _ = llmcore.LLMKlient
