@@ -239,7 +239,7 @@ class Harness:
         exchange.answer(failure(outcome, wait, step.get("should_retry"), step.get("observe")))
 
     def stream(self, name: str) -> None:
-        """What a stream tells the engine with its first chunk; streams themselves are tested in test_stream_flow.py."""
+        """What a stream tells the engine with its first chunk; streams themselves are tested in streams/."""
         with self.runtime.lock:
             self.runtime._engine.streaming(self.script.sends[name][-1].attempt, *self.clock.now())
             self.runtime._deliver()

@@ -9,10 +9,10 @@ from llmcore.flow import Park, Perform, Step
 from llmcore.runtime import Runtime
 from llmcore.transport import TransportError
 from llmcore.types import CallRecord, HttpRequest, HttpResponse, LLMResponse, Message, Priority
+from support.runtimes import rests
 from support.scripted import ListSink, ScriptedEstimator, ScriptedProvider, ScriptedTransport, ask, settings_of
 
 SECOND = 1_000_000_000
-NOTHING = {"requests": 0, "tokens": 0, "nano_usd": 0}
 Result = HttpResponse | TransportError | None
 
 
@@ -43,9 +43,7 @@ class Bench:
         self.runtime.tick()
 
     def rests(self) -> bool:
-        stats = self.runtime.stats()
-        waiting = [stats[name] for name in ("in_flight", "queued", "backing_off", "following")]
-        return waiting == [0, 0, 0, 0] and stats["reserved"] == NOTHING and self.runtime.check() == ""
+        return rests(self.runtime)
 
     @property
     def record(self) -> CallRecord:

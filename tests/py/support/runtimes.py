@@ -1,6 +1,7 @@
-"""A runtime whose transport answers at once, on a clock that stands."""
+"""A runtime whose transport answers at once, on a clock that stands; and what is asked of any runtime."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from llmcore.clock import ManualClock
@@ -53,7 +54,14 @@ def records_of(runtime: Runtime) -> list[CallRecord]:
     return runtime.sink.records
 
 
-def until(true: Any) -> None:
+def rests(runtime: Runtime) -> bool:
+    """Whether it holds nothing: no call, no reservation, and no broken invariant."""
+    stats = runtime.stats()
+    waiting = [stats[name] for name in ("in_flight", "queued", "backing_off", "following")]
+    return waiting == [0, 0, 0, 0] and stats["reserved"] == NOTHING and runtime.check() == ""
+
+
+def until(true: Callable[[], object]) -> None:
     """Waits for another thread. What it waits for is sure to come, or the test hangs and fails."""
     for _ in range(int(PATIENCE * 1000)):
         if true():
