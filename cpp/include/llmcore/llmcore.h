@@ -87,13 +87,15 @@ typedef struct llmcore_price {
   int64_t output_nano_usd;
 } llmcore_price;
 
-/* Fill in with llmcore_config_init() first. Strings may be NULL: not said. */
+/* Fill in with llmcore_config_init() first. Strings may be NULL: not said. What is not said, and what has no field here (the
+ * queue, retries, more budgets), is as the environment says, else the file that LLMCORE_CONFIG names or llmcore.json in the
+ * working directory, else llmcore's own. */
 typedef struct llmcore_config {
   size_t struct_size;
-  const char* provider; /* "openai", "anthropic", "llama", ...; NULL: as the environment says, else offline */
-  const char* model;    /* NULL: as the environment says, else the provider's own */
-  const char* api_key;  /* NULL: as the environment says */
-  const char* base_url; /* NULL: as the environment says, else the provider's own */
+  const char* provider; /* "openai", "anthropic", "llama", ...; NULL, and nothing is configured: offline */
+  const char* model;    /* NULL, and nothing is configured: the provider's own */
+  const char* api_key;
+  const char* base_url; /* NULL, and nothing is configured: the provider's own */
   const char* ledger;   /* directory of a spool that `llmcore ledger import` reads; NULL: none */
   const llmcore_price* prices;
   size_t price_count;
@@ -115,8 +117,8 @@ typedef struct llmcore_config {
 LLMCORE_API void llmcore_config_init_sized(llmcore_config* config, size_t size);
 #define llmcore_config_init(config) llmcore_config_init_sized((config), sizeof(llmcore_config))
 
-/* A client, or NULL with a sentence in `error` (ended by NUL, cut to `error_size`; may be NULL). Freed by
- * llmcore_client_destroy(). */
+/* A client, or NULL with every problem in `error` (ended by NUL, cut to `error_size`; may be NULL): of the configuration, of
+ * the environment and of the file. Freed by llmcore_client_destroy(). */
 LLMCORE_API llmcore_client* llmcore_client_create(const llmcore_config* config, char* error, size_t error_size);
 /* Shuts down, waiting no longer than 50 ms, and frees the client and all texts of its events. */
 LLMCORE_API void llmcore_client_destroy(llmcore_client* client);

@@ -51,8 +51,8 @@ void add_budget(Client::Config& config, const char* scope, std::int64_t limit) {
   if (limit > 0) config.engine.budgets.push_back({scope, llmcore::Period::day, limit, {}});
 }
 
-Client::Config config_from(const llmcore_config& from) {
-  Client::Config config;
+/// What the struct has a field for is as the struct says.
+void put_into(Client::Config& config, const llmcore_config& from) {
   config.engine.seed = from.seed;
   config.engine.limits.requests_per_minute = from.requests_per_minute;
   config.engine.limits.max_in_flight = from.max_in_flight;
@@ -73,7 +73,6 @@ Client::Config config_from(const llmcore_config& from) {
   config.worker_thread = from.worker_thread != 0;
   config.cache = from.cache != 0;
   config.offline_fallback = from.offline_fallback != 0;
-  return config;
 }
 
 llmcore_event event_from(const Client::Event& from) noexcept {
@@ -160,11 +159,12 @@ llmcore_client* llmcore_client_create(const llmcore_config* config, char* error,
     const llmcore_config all = llmcore::c::taken(*config, default_config());
     auto handle = std::make_unique<llmcore_client>();
     std::string problem;
-    Client::Config wanted = config_from(all);
-    if (!llmcore::c::add_provider(all, wanted, problem)) {
+    Client::Config wanted;
+    if (!llmcore::c::configure(all, wanted, problem)) {
       llmcore::c::tell(error, error_size, problem);
       return nullptr;
     }
+    put_into(wanted, all);
     if (!wanted.chain.empty()) handle->provider = wanted.chain.front().provider;
     handle->client = Client::create(std::move(wanted), problem);
     llmcore::c::tell(error, error_size, problem);

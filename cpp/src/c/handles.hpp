@@ -10,8 +10,7 @@
 struct llmcore_client {
   std::unique_ptr<llmcore::Client> client;
   llmcore::Client::Events events;
-  std::string model;  // of a request that names one: the provider is the client's
-  std::string provider;
+  std::string provider;  // of a request that names a model
 };
 
 struct llmcore_conversation {
@@ -22,8 +21,8 @@ struct llmcore_config;
 
 namespace llmcore::c {
 
-/// Adds what the configuration and the environment say of a provider, its place in the chain and what carries its HTTP.
-/// False: `problem` says what is missing.
-[[nodiscard]] bool add_provider(const llmcore_config& from, Client::Config& to, std::string& problem);
+/// What the configuration and the environment say: the provider and its place in the chain, what carries its HTTP, and
+/// every setting that the struct has no field for. False: `problem` holds each thing that is wrong.
+[[nodiscard]] bool configure(const llmcore_config& from, Client::Config& to, std::string& problem);
 
 }  // namespace llmcore::c

@@ -22,6 +22,14 @@ Client::Config client_config_of(const Settings& settings, const ProviderFactory&
       return;
     }
     const std::string own(made->name());
+    // Without a key or an address each call would go on to the next place, and nobody would know why.
+    ChatRequest probe;
+    probe.model = model.empty() ? made->default_model() : model;
+    probe.messages.push_back({Client::Role::user, "?", {}, {}});
+    const auto encoded = made->encode(probe);
+    if (const auto* failure = std::get_if<Failure>(&encoded); failure != nullptr && failure->outcome == Outcome::auth) {
+      problems.push_back(failure->message);
+    }
     config.chain.push_back({own, std::string(model)});
     const auto same = [&](const std::shared_ptr<Provider>& each) { return each->name() == own; };
     if (std::none_of(config.providers.begin(), config.providers.end(), same)) config.providers.push_back(made);

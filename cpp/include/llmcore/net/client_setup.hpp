@@ -13,7 +13,8 @@ namespace llmcore::net {
 
 /// A client's configuration: the provider and model that `settings` name, then `fallbacks` in their order, each
 /// "provider" or "provider/model"; libcurl for a transport; limits, queue, budgets, prices and cache as set. A provider
-/// that cannot be made is left out, and `problems` says why: what remains, the offline texts at the least, works.
+/// that cannot be made is left out, and `problems` says why: what remains, the offline texts at the least, works. It says as
+/// well who has no key or no address, whose calls go on to the next.
 [[nodiscard]] Client::Config client_config_of(const Settings& settings, const ProviderFactory& factory,
                                               const std::vector<std::string>& fallbacks,
                                               std::vector<std::string>& problems);
