@@ -1,6 +1,7 @@
 #include "client_worker.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "llmcore/io/clock.hpp"
@@ -10,6 +11,7 @@
 #include "llmcore/net/providers.hpp"
 #include "llmcore/saved_cache.hpp"
 #include "no_transport.hpp"
+#include "phrases.hpp"
 
 namespace llmcore::net {
 namespace {
@@ -18,6 +20,20 @@ constexpr Duration kLongestWait = kSecond;
 constexpr Duration kBacklogWait = 2 * kMillisecond;
 constexpr std::size_t kMostLate = 64;
 constexpr std::string_view kOffline = "offline";
+
+/// A model's name without its date: "gpt-4o" of "gpt-4o-2024-08-06", "claude-x" of "claude-x-20250929".
+std::string_view undated(std::string_view name) noexcept {
+  constexpr std::array<std::string_view, 2> kDates{"-0000-00-00", "-00000000"};
+  for (const std::string_view date : kDates) {
+    if (name.size() <= date.size()) continue;
+    const std::string_view end = name.substr(name.size() - date.size());
+    const bool fits = std::equal(end.begin(), end.end(), date.begin(), [](char c, char pattern) {
+      return pattern == '0' ? c >= '0' && c <= '9' : c == pattern;
+    });
+    if (fits) return name.substr(0, name.size() - date.size());
+  }
+  return name;
+}
 
 }  // namespace
 
@@ -32,6 +48,9 @@ ClientWorker::ClientWorker(Client::Config config, std::shared_ptr<Mail> mail)
   if (providers_.find(kOffline) == providers_.end()) providers_.emplace(kOffline, std::make_shared<OfflineProvider>());
   if (!transport_ && config_.providers.empty()) transport_ = std::make_shared<NoTransport>();
   if (!transport_) transport_ = std::make_shared<CurlTransport>();
+  decltype(config_.prices) prices;
+  for (auto& [place, card] : config_.prices) prices.emplace(lowered(place), std::move(card));
+  config_.prices = std::move(prices);
   calls_.reserve(config_.max_calls);
   number_of_.reserve(config_.max_calls);
   if (recording_.on()) recording_.log()->start(config_.engine);
@@ -201,13 +220,19 @@ const Provider* ClientWorker::provider(std::string_view name) const noexcept {
   return found == providers_.end() ? nullptr : found->second.get();
 }
 
+// As Python's catalogue: for this provider before any, for exactly this name before its undated one.
 std::shared_ptr<const PriceCard> ClientWorker::price(std::string_view provider_name, std::string_view model) const {
-  if (const Provider* const found = provider(provider_name); found != nullptr && found->local()) {
+  const std::string exact = lowered(model);
+  for (const std::string_view name : {std::string_view(exact), undated(exact)}) {
+    for (const std::string& key : {lowered(provider_name) + "/" + std::string(name), std::string(name)}) {
+      if (const auto known = config_.prices.find(key); known != config_.prices.end()) return known->second;
+    }
+  }
+  if (const Provider* const found = provider(provider_name); found != nullptr && found->free()) {
     static const PriceCard kFree{};
     return {std::shared_ptr<void>(), &kFree};
   }
-  const auto known = config_.prices.find(std::string(provider_name) + "/" + std::string(model));
-  return known == config_.prices.end() ? nullptr : known->second;
+  return nullptr;
 }
 
 void ClientWorker::feed(const Input& input) {

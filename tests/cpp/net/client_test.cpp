@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "llmcore/net/providers.hpp"
 #include "scripted.hpp"
 
 namespace llmcore::net {
@@ -233,6 +234,46 @@ TEST(Client, APlayersBudgetIsHisOwn) {
   ASSERT_EQ(refused.size(), 1U);
   EXPECT_EQ(refused[0].event.outcome, Outcome::over_budget);
   EXPECT_TRUE(ask("bob").empty());
+}
+
+TEST(Client, APriceIsFoundByTheModelAloneWhateverItsCaseAndItsDate) {
+  const auto cost_of = [](const char* price, const char* model) {
+    Client::Config config;
+    auto card = std::make_shared<PriceCard>();
+    card->base.output = 1'000'000'000;
+    config.prices[price] = card;
+    config.chain = {{"p1", model}};
+    Stage stage(std::move(config));
+    stage.client->submit(Stage::say("?"));
+    stage.look();
+    stage.transport->answer(stage.transport->open().at(0).transfer, "1 2\nx");
+    return stage.look().at(0).event.cost;
+  };
+  for (const char* price : {"p1/GPT-4o", "gpt-4o", "p1/gpt-4o-2024-08-06"}) {
+    EXPECT_EQ(cost_of(price, "gpt-4o-2024-08-06"), 2'000) << price;
+  }
+  EXPECT_EQ(cost_of("m1-20250101", "m1"), std::nullopt);
+  EXPECT_EQ(cost_of("p2/m1", "m1"), std::nullopt);
+  EXPECT_EQ(cost_of("m1", "m1-2025-01-0x"), std::nullopt);
+}
+
+TEST(Client, AModelOnOnesOwnMachineCostsNothingAndNoBudgetRefusesIt) {
+  Client::Config config;
+  config.engine.budgets.push_back(BudgetRule{"player=*", Period::day, 1, {}});
+  config.providers = {std::make_shared<net::LocalLlamaProvider>(), std::make_shared<ScriptedProvider>("p1")};
+  config.chain = {{"llama", ""}};
+  config.offline_fallback = false;
+  Stage stage(std::move(config));
+  auto request = Stage::say("?");
+  request.context.player_name = "ann";
+  stage.client->submit(std::move(request));
+  EXPECT_TRUE(stage.look().empty());
+  stage.transport->answer(stage.transport->open().at(0).transfer,
+                          R"({"choices": [{"message": {"content": "Hm."}}], "usage": {"prompt_tokens": 1}})");
+  const auto seen = stage.look();
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].text, "Hm.");
+  EXPECT_EQ(seen[0].event.cost, 0);
 }
 
 TEST(Client, MoreCallsThanMayBeOpenAreRefusedAtOnce) {

@@ -153,7 +153,7 @@ class Client {
     std::size_t event_bytes = std::size_t{1} << 20;         ///< of the ring that events come through
     std::int64_t max_tokens = 300;                          ///< of a request that says nothing
     bool cache = true;                                      ///< of a request that says nothing
-    std::map<std::string, std::shared_ptr<const PriceCard>, std::less<>> prices;  ///< by "provider/model"
+    std::map<std::string, std::shared_ptr<const PriceCard>, std::less<>> prices;  ///< by "provider/model", or by model
     /// Upper estimate of a prompt's tokens; empty: by its text.
     std::function<std::int64_t(const Request&)> estimate;
     /// Directory of a spool that `llmcore ledger import` turns into rows; empty: there is no ledger.

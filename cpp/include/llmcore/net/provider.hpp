@@ -128,6 +128,8 @@ class Provider {
   [[nodiscard]] virtual std::string_view default_model() const noexcept = 0;
   /// It answers inside this process and costs nothing: answer() instead of HTTP.
   [[nodiscard]] virtual bool local() const noexcept { return false; }
+  /// It charges nothing: what has no price of its own costs 0 there, and elsewhere an unknown sum.
+  [[nodiscard]] virtual bool free() const noexcept { return local(); }
 
   /// The HTTP request that asks it; equal requests give equal bodies, which are the cache's keys. A Failure (auth,
   /// bad_request): the key or the URL is missing, or the request cannot be said in this API.

@@ -39,6 +39,7 @@ class HttpProvider : public Provider {
 
   [[nodiscard]] std::string_view name() const noexcept final { return name_; }
   [[nodiscard]] std::string_view default_model() const noexcept final { return host_.model; }
+  [[nodiscard]] bool free() const noexcept override { return host_.free; }
   [[nodiscard]] const Host& host() const noexcept { return host_; }
   /// Where it sends: scheme, host and path, without a query.
   [[nodiscard]] std::string address() const;
