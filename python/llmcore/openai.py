@@ -15,11 +15,8 @@ What is returned and raised is of the SDK's types; the :class:`~llmcore.errors.L
 """
 
 import asyncio
-import copy
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from functools import cache as once
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import openai
@@ -29,8 +26,10 @@ from llmcore import aclient, client
 from llmcore.errors import LLMError
 from llmcore.hosts import HOSTS, Host, host_at
 from llmcore.openai_errors import http_client_of, kept_headers, response_of, sdk_error
+from llmcore.openai_plain import HOP, PlainCalls, plain_answer
+from llmcore.openai_streams import body_classes, raw, untied
 from llmcore.prepare import View
-from llmcore.relay import KINDS, Relay, RelayedChunk, request_of
+from llmcore.relay import KINDS, Relay, request_of
 from llmcore.stream import AsyncLLMStream, LLMStream
 from llmcore.types import HttpRequest, LLMCallTypeEnum, LLMResponse, Priority
 
@@ -49,24 +48,28 @@ if TYPE_CHECKING:
 __all__ = ["AsyncOpenAI", "OpenAI"]
 
 _OPTIONS: Final = ("tenant", "provider_name", "priority", "cache", "call_type")
-#: What the HTTP client says of the connection and of bodies on it, which is the transport's own affair.
-_HOP: Final = ("host", "connection", "content-length", "accept-encoding")
 _NO_TIMEOUT: Final = 1e6  # seconds
 _TYPES: Final = {"/embeddings": LLMCallTypeEnum.EMBEDDING, "/images/generations": LLMCallTypeEnum.IMAGE_GENERATION}
 
 
 class _Built(NamedTuple):
-    """The SDK's request, what its body says, and whether that asks for usage which the program did not."""
+    """What is to be sent, as the SDK's request or, of a plain call, without one; what its body says, and whether that
+    asks for usage which the program did not.
+    """
 
     request: Any
+    plain: HttpRequest | None
     body: dict[str, Any]
     hide_usage: bool
 
 
 class _Sent(NamedTuple):
-    """A call on its way: the SDK's request, who stands in for its provider, and its flow."""
+    """A call on its way: how to get the SDK's request, whether that was not needed yet, who stands in for its provider,
+    and its flow.
+    """
 
-    request: Any
+    request: Callable[[], Any]
+    plain: bool
     relay: Relay
     flow: "Generator[Step, Result, LLMResponse]"
     key: str | None
@@ -105,6 +108,7 @@ class _Calls:
         self.options = dict(zip(_OPTIONS, (tenant, provider_name, priority, cache, call_type), strict=True))
         self.priority, self.cache, self.call_type = priority, cache, call_type
         self._readers: dict[tuple[bool, str | None], LLMProvider] = {}
+        self._plain = PlainCalls()
 
     def kind(self, options: "FinalRequestOptions", stream: bool) -> str | None:
         """Which of our calls it is, by the end of its URL; None: it passes through."""
@@ -125,15 +129,14 @@ class _Calls:
                 hide_usage = True
                 body["stream_options"] = {**(asked if isinstance(asked, dict) else {}), "include_usage": True}
                 options.json_data, options.extra_json = body, None
-        return _Built(sdk._build_request(options, retries_taken=0), body, hide_usage)
+        plain = None if stream else self._plain.request(sdk, options, body)
+        request = sdk._build_request(options, retries_taken=0) if plain is None else None
+        return _Built(request, plain, body, hide_usage)
 
     def send(self, sdk: Any, kind: str, options: "FinalRequestOptions", stream: bool, built: _Built) -> _Sent:
         """Makes a call of a request."""
-        request, body, hide_usage = built
-        headers = dict(request.headers.items())
-        for name in _HOP:
-            headers.pop(name, None)
-        sent = HttpRequest(str(request.url), headers, request.content)
+        request, plain, body, hide_usage = built
+        sent = plain if plain is not None else _http_request(request)
         key = sdk.api_key if isinstance(sdk.api_key, str) and sdk.api_key else None
         relay = Relay(self._reader(kind == "/responses", key), sent, hide_usage=hide_usage)
         timeout = sdk.timeout if isinstance(options.timeout, openai.NotGiven) else options.timeout
@@ -146,7 +149,11 @@ class _Calls:
             self.cache,
             self.call_type or _TYPES.get(kind, LLMCallTypeEnum.CHAT),
         )
-        return _Sent(request, relay, flow, key)
+
+        def made() -> Any:
+            return request if plain is None else sdk._build_request(options, retries_taken=0)
+
+        return _Sent(made, plain is not None, relay, flow, key)
 
     def _reader(self, responses: bool, key: str | None) -> "LLMProvider":
         reader = self._readers.get((responses, key))
@@ -155,6 +162,13 @@ class _Calls:
                 self._readers.clear()
             reader = self._readers[responses, key] = _reader(responses, key, self.name, self.host)
         return reader
+
+
+def _http_request(request: Any) -> HttpRequest:
+    headers = dict(request.headers.items())
+    for name in HOP:
+        headers.pop(name, None)
+    return HttpRequest(str(request.url), headers, request.content)
 
 
 def _reader(responses: bool, key: str | None, name: str, host: Host) -> "LLMProvider":
@@ -183,7 +197,7 @@ def _answered(sent: _Sent, answer: LLMResponse, body: Any) -> Any:
     """The SDK's response: the answer of the provider, or of the cache."""
     headers = kept_headers(sent.relay.headers) if sent.relay.headers else [("content-type", "application/json")]
     headers += [("x-llmcore-call-id", answer.call_id), ("x-llmcore-status", answer.status.value)]
-    response = response_of(sent.request, 200, headers, body)
+    response = response_of(sent.request(), 200, headers, body)
     response.elapsed = timedelta(milliseconds=answer.latency_ms)
     return response
 
@@ -191,68 +205,7 @@ def _answered(sent: _Sent, answer: LLMResponse, body: Any) -> Any:
 def _begun(sent: _Sent, body: Any) -> Any:
     """The SDK's response that a stream is read from."""
     headers = kept_headers(sent.relay.headers) if sent.relay.headers else [("content-type", "text/event-stream")]
-    return response_of(sent.request, 200, headers, body)
-
-
-def _untied(stream: Any) -> Any:
-    """The SDK's stream, which its own generator no longer holds: so a call ends when its stream is dropped, as a loop
-    does that is left early, and not some time later, when the collector finds the two.
-    """
-    if isinstance(stream, openai.Stream | openai.AsyncStream) and hasattr(stream, "_iterator"):
-        reader = copy.copy(stream)
-        del reader._iterator
-        stream._iterator = reader.__stream__()
-    return stream
-
-
-def _raw(chunk: Any) -> bytes:
-    return chunk.raw if type(chunk) is RelayedChunk else b""
-
-
-@once
-def _body_classes(of: Any) -> tuple[type[Any], type[Any]]:
-    """The bodies of streamed responses, sync and async, for an HTTP client of that package."""
-
-    class Body(of.SyncByteStream):  # type: ignore[misc] # of whichever package
-        """What is left of a stream."""
-
-        def __init__(self, first: bytes, stream: LLMStream, explain: Callable[[LLMError], Exception]) -> None:
-            self._first, self._stream, self._explain = first, stream, explain
-
-        def __iter__(self) -> Iterator[bytes]:
-            if self._first:
-                yield self._first
-            try:
-                for chunk in self._stream:
-                    yield _raw(chunk)
-            except LLMError as error:
-                raise self._explain(error) from error
-
-        def close(self) -> None:
-            if isinstance(sys.exception(), GeneratorExit):
-                self._stream.abandon()  # perhaps by the collector
-            else:
-                self._stream.close()
-
-    class AsyncBody(of.AsyncByteStream):  # type: ignore[misc] # of whichever package
-        """The same, awaited."""
-
-        def __init__(self, first: bytes, stream: AsyncLLMStream, explain: Callable[[LLMError], Exception]) -> None:
-            self._first, self._stream, self._explain = first, stream, explain
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            if self._first:
-                yield self._first
-            try:
-                async for chunk in self._stream:
-                    yield _raw(chunk)
-            except LLMError as error:
-                raise self._explain(error) from error
-
-        async def aclose(self) -> None:
-            await self._stream.close()
-
-    return Body, AsyncBody
+    return response_of(sent.request(), 200, headers, body)
 
 
 class OpenAI(openai.OpenAI):
@@ -305,26 +258,31 @@ class OpenAI(openai.OpenAI):
         cast_to = self._maybe_override_cast_to(cast_to, options)
         options = self._prepare_options(options.model_copy())
         built = self._calls.build(self, kind, options, stream)
-        self._prepare_request(built.request)
+        if built.plain is None:
+            self._prepare_request(built.request)
         sent = self._calls.send(self, kind, options, stream, built)
         try:
             if stream:
                 opened = LLMStream(self.runtime, sent.flow)
-                first = _raw(next(opened, None))
-                body = _body_classes(http_client_of(sent.request))[0]
+                first = raw(next(opened, None))
+                body = body_classes(http_client_of(sent.request()))[0]
                 response = _begun(sent, body(first, opened, lambda error: self._raised(sent, error, True)))
             else:
                 answer = client.run(self.runtime, sent.flow)
+                if sent.plain:
+                    plain = plain_answer(self, kind, cast_to, options, sent.relay.headers, answer.body)
+                    if plain is not None:
+                        return plain
                 response = _answered(sent, answer, answer.body)
         except LLMError as error:
             raise self._raised(sent, error, False) from error
         made = self._process_response(
             cast_to=cast_to, options=options, response=response, stream=stream, stream_cls=stream_cls
         )
-        return _untied(made) if stream else made
+        return untied(made) if stream else made
 
     def _raised(self, sent: _Sent, error: LLMError, begun: bool) -> Exception:
-        return sdk_error(self, error, sent.request, sent.relay.refused, sent.key, begun)
+        return sdk_error(self, error, sent.request(), sent.relay.refused, sent.key, begun)
 
     def close(self) -> None:
         """Closes the SDK's HTTP client, and the runtime if this client owns one."""
@@ -376,26 +334,31 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         cast_to = self._maybe_override_cast_to(cast_to, options)
         options = await self._prepare_options(options.model_copy())
         built = self._calls.build(self, kind, options, stream)
-        await self._prepare_request(built.request)
+        if built.plain is None:
+            await self._prepare_request(built.request)
         sent = self._calls.send(self, kind, options, stream, built)
         try:
             if stream:
                 opened = AsyncLLMStream(self.runtime, sent.flow)
-                first = _raw(await anext(opened, None))
-                body = _body_classes(http_client_of(sent.request))[1]
+                first = raw(await anext(opened, None))
+                body = body_classes(http_client_of(sent.request()))[1]
                 response = _begun(sent, body(first, opened, lambda error: self._raised(sent, error, True)))
             else:
                 answer = await aclient.run(self.runtime, sent.flow)
+                if sent.plain:
+                    plain = plain_answer(self, kind, cast_to, options, sent.relay.headers, answer.body)
+                    if plain is not None:
+                        return plain
                 response = _answered(sent, answer, answer.body)
         except LLMError as error:
             raise self._raised(sent, error, False) from error
         made = await self._process_response(
             cast_to=cast_to, options=options, response=response, stream=stream, stream_cls=stream_cls
         )
-        return _untied(made) if stream else made
+        return untied(made) if stream else made
 
     def _raised(self, sent: _Sent, error: LLMError, begun: bool) -> Exception:
-        return sdk_error(self, error, sent.request, sent.relay.refused, sent.key, begun)
+        return sdk_error(self, error, sent.request(), sent.relay.refused, sent.key, begun)
 
     async def close(self) -> None:
         """Closes the SDK's HTTP client, and the runtime if this client owns one."""

@@ -71,6 +71,12 @@ def plain(value: Any) -> Any:
     return value.model_dump(warnings=False) if hasattr(value, "model_dump") else value
 
 
+def whole(value: Any) -> list[Any]:
+    """Everything that can be seen of an answer: its values, which of them were given, and their types."""
+    given = value.model_dump(exclude_unset=True, warnings=False) if hasattr(value, "model_dump") else None
+    return [plain(value), given, repr(value)]
+
+
 def raised(error: Exception) -> tuple[type[BaseException], Any, Any]:
     return type(error), getattr(error, "status_code", None), getattr(error, "code", None)
 
@@ -80,7 +86,7 @@ def told(client: Any, kind: str, row: Row) -> Told:
     try:
         answer = asked(client, kind, row)
         if not row["stream"]:
-            return [plain(answer), getattr(answer, "_request_id", None)], None
+            return [*whole(answer), getattr(answer, "_request_id", None)], None
         with answer as stream:
             seen.extend(plain(event) for event in stream)
     except (openai.OpenAIError, ValueError) as error:  # the latter of an answer without vectors
@@ -93,7 +99,7 @@ async def atold(client: Any, kind: str, row: Row) -> Told:
     try:
         answer = await asked(client, kind, row)
         if not row["stream"]:
-            return [plain(answer), getattr(answer, "_request_id", None)], None
+            return [*whole(answer), getattr(answer, "_request_id", None)], None
         async with answer as stream:
             async for event in stream:
                 seen.append(plain(event))  # noqa: PERF401 - what came before an error counts
