@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests that need one, and ledgers in both databases."""
+"""A real PostgreSQL for the tests that need one, ledgers in both databases, and a path for one in SQLite."""
 
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +13,12 @@ from llmcore.ledger.models import metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a ledger in SQLite may be; there is none yet."""
+    return tmp_path / "calls.db"
 
 
 @pytest.fixture(scope="session")

@@ -46,11 +46,6 @@ BOOKING: dict[str, Any] = {
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db"
-
-
-@pytest.fixture
 def tracker(path: Path) -> Iterator[UsageTracker]:
     tracker = UsageTracker(str(path))
     yield tracker

@@ -23,11 +23,6 @@ CALL: dict[str, Any] = {"call_type": "chat", "provider": "openai", "model": "gpt
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db"
-
-
-@pytest.fixture
 def tracker(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UsageTracker]:
     """The process's own tracker, for one test."""
     tracker = UsageTracker(str(path))

@@ -21,11 +21,6 @@ def card(provider: str, model: str, at: int) -> PriceCard | None:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db"
-
-
-@pytest.fixture
 def ledger(path: Path) -> Path:
     twice = attempts(Usage(input_uncached=100, output_text=20), [Outcome.OVERLOADED, Outcome.OK])
     tracker = UsageTracker(str(path))

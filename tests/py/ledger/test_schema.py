@@ -19,11 +19,6 @@ from llmcore.ledger.database import Database
 from llmcore.ledger.tracker import UsageTracker
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db"
-
-
 def schema_of(path: Path) -> dict[str, str]:
     """The statement behind every table and index of the ledger, white space and the order of constraints aside."""
     query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE '%alembic%' AND type <> 'view'"

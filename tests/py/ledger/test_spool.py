@@ -5,8 +5,7 @@ import random
 import shutil
 import signal
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,9 @@ from llmcore._core import JournalReader, JournalWriter, Usage, uuid7
 from llmcore.ledger.content import Content
 from llmcore.ledger.entries import CLOSE, OPEN, Payload, decode, encode
 from llmcore.ledger.spool import Spool, folders_for
-from llmcore.ledger.tracker import TrackerStats, UsageTracker
+from llmcore.ledger.tracker import UsageTracker
 from llmcore.types import CallContext, CallRecord, LLMCallStatusEnum, Outcome, Source, Texts, ToolCall
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db"
+from support.trackers import wait_for
 
 
 @pytest.fixture
@@ -34,16 +29,6 @@ def tracker(path: Path) -> Iterator[UsageTracker]:
     tracker = UsageTracker(str(path))
     yield tracker
     tracker.close()
-
-
-def wait_for(tracker: UsageTracker, reached: Callable[[TrackerStats], bool]) -> TrackerStats:
-    pause = threading.Event()
-    for _ in range(3000):
-        stats = tracker.stats()
-        if reached(stats):
-            return stats
-        pause.wait(0.01)
-    raise AssertionError(tracker.stats())
 
 
 def begun(**changes: Any) -> CallRecord:

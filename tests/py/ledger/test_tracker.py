@@ -20,11 +20,6 @@ from llmcore.ledger.tracker import UsageTracker
 from llmcore.types import CallContext, Outcome
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db"
-
-
 def test_a_recorded_call_and_its_attempts_are_in_the_database(path: Path) -> None:
     tries = attempts(Usage(input_uncached=7), [Outcome.TIMEOUT, Outcome.OK])
     record = call(attempts=tries, usage=tries[-1].usage, context=CallContext(game_id="g1"))

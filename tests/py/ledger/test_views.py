@@ -24,11 +24,6 @@ COLUMNS = {
 }
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db"
-
-
 @pytest.mark.parametrize("view", sorted(COLUMNS))
 def test_columns(view: str, path: Path) -> None:
     UsageTracker(str(path)).check()

@@ -230,7 +230,7 @@ def test_ctrl_c_ends_a_parked_call_at_once_and_gives_everything_back(tmp_path: P
         timeout=60,
         check=False,
         cwd=tmp_path,
-        env={"PYTHONPATH": str(Path(__file__).parent), "PATH": ""},
+        env={"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": ""},
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("gave back {'requests': 0, 'tokens': 0, 'nano_usd': 0}")
