@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from llmcore._core import AlertRecord, Engine, Finish, PriceCard, RateObservation, Send, uuid7
 from llmcore.call import Call
@@ -78,7 +78,8 @@ class Runtime:
 
     :param settings: everything that can be set; None reads the environment and the configuration file
     :param tracker: where finished calls go; None opens the ledger that the settings name and closes it with the runtime
-    :param transport: what speaks HTTP; None creates the native one
+    :param transport: what speaks HTTP: "sdk", the HTTP client of the openai SDK, or an object; None creates the native
+        one
     :param clock: where the time comes from; tests inject a :class:`~llmcore.clock.ManualClock`
     :param recorder: records everything that the runtime does: the engine's inputs, and what goes out and comes in
     :param observer: sees every action of the engine
@@ -93,7 +94,7 @@ class Runtime:
         settings: "Settings | None" = None,
         *,
         tracker: Sink | None = None,
-        transport: Transport | None = None,
+        transport: Transport | Literal["native", "sdk"] | None = None,
         clock: Clock | None = None,
         recorder: "ReplayLogger | None" = None,
         observer: Observer | None = None,
@@ -105,11 +106,13 @@ class Runtime:
         if tracker is not None and not callable(getattr(tracker, "record", None)):
             given = type(tracker).__name__
             raise LLMConfigError(f"tracker= is a UsageTracker or another Sink, not {given}; say UsageTracker(url)")
+        if isinstance(transport, str) and transport not in ("native", "sdk"):
+            raise LLMConfigError(f'transport= is "native", "sdk" or a Transport, not {transport!r}')
         self.settings = settings if settings is not None else Settings()
         self.clock: Clock = clock if clock is not None else SystemClock()
         if transport is None and recorder is None:
             transport, recorder = surroundings()
-        self.transport = transport if transport is not None else create_transport()
+        self.transport = create_transport(transport) if isinstance(transport, str) else transport or create_transport()
         self.recorder = recorder
         self.estimator = TokenEstimator()
         self._config = self.settings.engine_config()

@@ -2,9 +2,10 @@
 
 import asyncio
 import importlib
+import re
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from llmcore.exchange import AsyncSdkExchange, Exchange, SdkExchange
@@ -23,6 +24,9 @@ from llmcore.types import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     import openai
+
+#: Where its HTTP client begins to quote what a server sent, which may be our key or our prompt.
+_QUOTED: Final = re.compile(r":?\s+(?:bytearray\()?b?['\"]")
 
 
 class SdkTransport(Transport):
@@ -177,7 +181,7 @@ class SdkTransport(Transport):
         from openai import DefaultHttpxClient
 
         http: Any = importlib.import_module(DefaultHttpxClient.__mro__[1].__module__)  # httpx2; httpx before openai 3
-        why = str(caught).rstrip(".")
+        why = _QUOTED.split(str(caught), maxsplit=1)[0].rstrip(".")
         if not why or "://" in why:
             why = type(caught).__name__
         if isinstance(caught, http.TimeoutException | TimeoutError):

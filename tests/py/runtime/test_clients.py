@@ -13,6 +13,7 @@ from llmcore.client import LLMClient
 from llmcore.clock import ManualClock
 from llmcore.errors import LLMConfigError
 from llmcore.runtime import Runtime
+from llmcore.transport import NativeTransport, SdkTransport
 from llmcore.types import LLMResponse
 from support.runtimes import NOTHING, PATIENCE, records_of, runtime_of
 from support.scripted import ListSink, ScriptedProvider, ScriptedTransport, answer, ask, settings_of
@@ -120,6 +121,15 @@ def test_a_runtime_and_settings_contradict_each_other() -> None:
         LLMClient("p1", "m1", runtime=runtime, settings=settings_of())
     with pytest.raises(LLMConfigError, match="not both"):
         AsyncLLMClient("p1", "m1", runtime=runtime, tracker=ListSink())
+
+
+def test_a_transport_may_be_named() -> None:
+    with Runtime(settings_of(), tracker=ListSink(), transport="sdk") as runtime:
+        assert type(runtime.transport) is SdkTransport
+    with Runtime(settings_of(), tracker=ListSink(), transport="native") as runtime:
+        assert type(runtime.transport) is NativeTransport
+    with pytest.raises(LLMConfigError, match='transport= is "native", "sdk" or a Transport, not \'curl\''):
+        Runtime(settings_of(), tracker=ListSink(), transport="curl")  # type: ignore[arg-type]
 
 
 def test_two_objects_cannot_have_one_name() -> None:

@@ -132,7 +132,17 @@ def test_what_is_no_http_request_is_not_sent(
 
 
 @pytest.mark.parametrize(
-    "fault", [Answer(delay=30), Answer(stop_after=20), Answer(raw=b"?"), Answer(body=b"x" * 200_001)]
+    "fault",
+    [
+        Answer(delay=30),
+        Answer(stop_after=20),
+        Answer(raw=b"?"),
+        Answer(body=b"x" * 200_001),
+        Answer(raw=b"Bearer sk-test: a private prompt\r\n\r\n"),
+        Answer(raw=b"HTTP/1.1 200 OK\r\nx-echo\x01: Bearer sk-test\r\n\r\n"),
+        Answer(raw=b"HTTP/1.1 200 OK\r\ncontent-length: a private prompt\r\n\r\n"),
+        Answer(raw=b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\na private prompt\r\n"),
+    ],
 )
 def test_errors_show_neither_credentials_nor_prompts(
     transport: Transport, server: ScriptedServer, fault: Answer
