@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "py"))
-from support.server import ServerProcess  # noqa: E402 - the tests' server, on the path only now
+from support.server_process import ServerProcess  # noqa: E402 - the tests' server, on the path only now
 
 RATE = 200
 MODEL = "gpt-4o-mini"

@@ -20,7 +20,7 @@ from environment import peers_python
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "py"))
-from support.server import ServerProcess  # noqa: E402 - the tests' server, on the path only now
+from support.server_process import ServerProcess  # noqa: E402 - the tests' server, on the path only now
 
 PEERS = {
     "liter-llm": "liter-llm>=2",

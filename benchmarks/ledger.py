@@ -40,7 +40,7 @@ from llmcore.types import CallContext, CallRecord, LLMCallStatusEnum, Outcome, S
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "py"))
-from support.server import ServerProcess  # noqa: E402 - the tests' server, on the path only now
+from support.server_process import ServerProcess  # noqa: E402 - the tests' server, on the path only now
 
 RECORDERS = {"langfuse": "langfuse>=3", "litellm": "litellm>=1.50"}
 NOW = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -31,7 +31,7 @@ from llmcore import (
 )
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "py"))
-from support.server import ServerProcess
+from support.server_process import ServerProcess
 
 ROUNDS = 7
 MODEL = "gpt-4o-mini-2024-07-18"

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from support.server import ServerProcess
+from support.server_process import ServerProcess
 
 ROOT = Path(__file__).parents[2]
 
