@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -141,8 +142,14 @@ class SessionTest : public ::testing::Test {
     auto session = Session::record(config(worker), at(name), 42, problem);
     EXPECT_TRUE(session) << problem;
     Village village(*session, std::move(change));
-    auto worlds = play(*session, 0, 60, village, [&](std::int64_t) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    auto worlds = play(*session, 0, 60, village, [&](std::int64_t tick) {
       if (worker) std::this_thread::sleep_for(std::chrono::microseconds(300));
+      // However busy the machine is: by now something was answered.
+      while (worker && tick == 40 && session->client()->stats().output_tokens == 0) {
+        if (std::chrono::steady_clock::now() > until) break;
+        std::this_thread::yield();
+      }
     });
     EXPECT_TRUE(session->close(kSecond)) << session->problem();
     return worlds;
