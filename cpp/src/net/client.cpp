@@ -79,6 +79,7 @@ class Client::Impl {
     mail_->events.release();
     events.clear();
     send_late();
+    if (stopped_ && ended()) worker_->flush();  // what the ring had no room for
     for (; told_ < refused_.size() && events.size() < budget.events; ++told_) events.push_back(refused_[told_]);
     if (told_ == refused_.size()) {
       refused_.clear();

@@ -70,6 +70,9 @@ std::string explained(const Finish& finish, const Failure* failure) {
                 : "a budget has no room for what it may cost";
       break;
     case Outcome::cancelled: why = "cancelled"; break;
+    case Outcome::bad_request:
+      why = "its priority, deadline or max_tokens is none that a call can have, or its chain has over 16 places";
+      break;
     case Outcome::timeout: why = "no complete answer before the deadline"; break;
     case Outcome::exhausted:
       why = "no provider of the chain could be tried: they are unwell, or have just failed";

@@ -65,15 +65,20 @@ void ClientWorker::run() {
 void ClientWorker::turn(Duration wait) {
   if (ended_) return;
   take_commands();
+  if (!ended_) work(wait);
+  if (ended_) tell_end();
+}
+
+void ClientWorker::work(Duration wait) {
   drain();
   flush();
-  if (ended_) return;
   const Duration most = time_to_wait(wait);
   if (config_.worker_thread) {
     mail_->sleeping.exchange(true);
     transport_->poll(mail_->commands.front() != nullptr ? 0 : most);
     mail_->sleeping.store(false);
     take_commands();
+    if (ended_) return;
   } else {
     transport_->poll(most);
   }
@@ -343,6 +348,10 @@ void ClientWorker::stop() {
     config_.transport.reset();
     transport_.reset();
   }
+}
+
+// The worker's last act: from here on the game's thread may call flush().
+void ClientWorker::tell_end() {
   const std::lock_guard hold(mail_->ending);
   mail_->ended = true;
   mail_->ended_changed.notify_all();

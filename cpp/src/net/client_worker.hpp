@@ -1,6 +1,7 @@
 // The worker of a Client: drives the engine and the transport, and tells the game what came of its calls.
 //
-// One thread at a time: the worker's own, or the host's, which calls turn(). Only wake() may be called by another.
+// One thread at a time: the worker's own, or the host's, which calls turn(). Only wake() may be called by another; and
+// flush(), once the worker has ended, by the game's.
 #pragma once
 
 #include <deque>
@@ -67,6 +68,8 @@ class ClientWorker final : public TransferSink {
   void turn(Duration wait);
   /// Ends a wait for the network. From any thread.
   void wake() noexcept;
+  /// Brings what did not fit into the ring, as far as it fits now. The worker's; once Mail::ended is set, the game's.
+  void flush();
 
   void on_head(TransferId transfer, int status, Headers&& headers) override;
   void on_data(TransferId transfer, std::string_view bytes) override;
@@ -94,6 +97,8 @@ class ClientWorker final : public TransferSink {
   void load_cache(const Command& command);
   void save_cache(const Command& command);
   void stop();
+  void work(Duration wait);
+  void tell_end();
   void feed(const Input& input);
   void tick();
   void drain();
@@ -116,7 +121,6 @@ class ClientWorker final : public TransferSink {
 
   // client_events.cpp: to the game
   void emit(const Client::Event& event);
-  void flush();
 
   Client::Config config_;
   std::shared_ptr<Mail> mail_;

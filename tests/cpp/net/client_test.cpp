@@ -328,6 +328,21 @@ TEST(Client, APollTakesNoMoreThanItMay) {
   EXPECT_EQ(stage.client->poll(events, {.events = 3}), 0U);
 }
 
+TEST(Client, ANumberThatIsNoneIsRefusedInASentence) {
+  Stage stage;
+  for (const auto wrong : {+[](Client::Request& request) { request.priority = static_cast<Priority>(9); },
+                           +[](Client::Request& request) { request.deadline = -1; },
+                           +[](Client::Request& request) { request.max_tokens = INT64_MAX; }}) {
+    Client::Request request = Stage::say("?");
+    wrong(request);
+    stage.client->submit(std::move(request));
+    const auto seen = stage.look();
+    ASSERT_EQ(seen.size(), 1U);
+    EXPECT_EQ(seen[0].event.outcome, Outcome::bad_request);
+    EXPECT_NE(seen[0].error.find("priority, deadline or max_tokens"), std::string::npos) << seen[0].error;
+  }
+}
+
 TEST(Client, ShuttingDownCancelsWhatIsOpenAndTakesNothingOn) {
   Stage stage;
   for (int i = 0; i < 5; ++i) stage.client->submit(Stage::say(std::to_string(i)));

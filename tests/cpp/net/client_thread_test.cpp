@@ -88,6 +88,26 @@ TEST(ClientThreads, ShuttingDownWithManyCallsInFlightIsQuick) {
   EXPECT_EQ(cancelled, 100);
 }
 
+TEST(ClientThreads, WhatShuttingDownCancelledIsToldHoweverSmallTheRing) {
+  for (const bool worker : {true, false}) {
+    auto transport = std::make_shared<ScriptedTransport>();
+    Client::Config config = threaded(transport);
+    config.worker_thread = worker;
+    config.max_calls = 1'000;
+    config.event_bytes = 64 * 1024;
+    config.engine.queue.class_capacity.fill(1'000);
+    config.engine.queue.total_capacity = 1'000;
+    Client client(std::move(config));
+    for (int i = 0; i < 1'000; ++i) client.submit(Stage::say(std::to_string(i)));
+    EXPECT_TRUE(client.shutdown(10 * kSecond));
+    Client::Events events;
+    std::size_t cancelled = 0;
+    while (client.poll(events) != 0) cancelled += events.size();
+    EXPECT_EQ(cancelled, 1'000U) << worker;
+    EXPECT_EQ(client.stats().live, 0) << worker;
+  }
+}
+
 /// Does not come back from poll() until it is let go, as one that waits for a name server.
 class StuckTransport final : public Transport {
  public:
