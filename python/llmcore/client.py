@@ -269,7 +269,8 @@ class LLMClient(View):
         :param queries: a query or several
         :param max_results: most pages for each
         :param backend: where they go; None: SearXNG where ``SEARXNG_URL`` is set, else OpenAI
-        :param options: the context of the calls, and arguments of :meth:`complete`
+        :param options: the context of the calls, and arguments of :meth:`complete`; `deadline` is that of all queries
+            together
         :raises LLMConfigError: nothing is configured to search with
         :raises LLMError: as complete()
         """

@@ -120,7 +120,7 @@ class View:
         self._owns_runtime = runtime is None and (settings is not None or tracker is not None)
         self.runtime = runtime or (Runtime(settings, tracker=tracker) if self._owns_runtime else Runtime.default())
         self.tenant = tenant
-        self._observers = Observers(on_record, on_error)
+        self.observers = Observers(on_record, on_error)
         if on_alert is not None:
             self.runtime.watch_alerts(self, on_alert)
         chosen = self.runtime.settings
@@ -324,7 +324,7 @@ class View:
             requests,
             encoded,
             keep,
-            self._observers,
+            self.observers,
             request.stream,
             estimate=estimate,
         )

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import msgspec
 
-from llmcore.errors import LLMConfigError, LLMValidationError
-from llmcore.types import LLMResponse, Money, total_cost
+from llmcore.errors import LLMConfigError, LLMTimeoutError, LLMValidationError
+from llmcore.prepare import Deadline
+from llmcore.types import LLMResponse, Money, Outcome, total_cost
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from llmcore.aclient import AsyncLLMClient
     from llmcore.client import LLMClient
     from llmcore.config import Settings
@@ -120,16 +123,20 @@ class SearxngSearch:
         return _cited(response)[:max_results]
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResponse(Sequence[dict[str, str]]):
+class SearchResponse(list[dict[str, str]]):
     """Pages, query after query; each is a dict with title, url, snippet and query.
 
-    :ivar results: the pages
     :ivar calls: one for each query; the first one's id is the parent of the others
     """
 
-    results: list[dict[str, str]]
-    calls: tuple[LLMResponse, ...]
+    def __init__(self, results: "Iterable[dict[str, str]]", calls: tuple[LLMResponse, ...]) -> None:
+        super().__init__(results)
+        self.calls = calls
+
+    @property
+    def results(self) -> list[dict[str, str]]:
+        """The pages alone."""
+        return list(self)
 
     @property
     def call_id(self) -> str:
@@ -140,12 +147,6 @@ class SearchResponse(Sequence[dict[str, str]]):
     def cost(self) -> Money | None:
         """Of all calls together; None: one of them used something at an unknown price."""
         return total_cost(self.calls)
-
-    def __len__(self) -> int:
-        return len(self.results)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.results[index]
 
 
 def search_web(
@@ -206,16 +207,36 @@ class _Search:
         self.backend = backend or _usual(client.runtime.settings)
         if not isinstance(self.backend, SearchBackend):
             raise LLMValidationError(f"backend is a SearchBackend, not {type(self.backend).__name__}")
-        #: of the client that makes the calls: the same runtime and tenant
-        self.view: dict[str, Any] = {"runtime": client.runtime, "tenant": client.tenant}
+        #: of the client that makes the calls: the same runtime, tenant and observers
+        self.view: dict[str, Any] = {
+            "runtime": client.runtime,
+            "tenant": client.tenant,
+            "on_record": client.observers.on_record,
+            "on_error": client.observers.on_error,
+        }
         self.calls: list[LLMResponse] = []
         self._most = max_results
         self._options = {"call_type": "web_search", **options}
+        self._deadline = Deadline(client.runtime, options.get("deadline"))
 
     def arguments(self, query: str) -> dict[str, Any]:
+        """Of the call for a query.
+
+        :raises LLMTimeoutError: the time of all queries together is over
+        """
         told = {**self.backend.ask(query, self._most), **self._options}
         if self.calls:
-            told["parent_call_id"] = self.calls[0].call_id
+            first = self.calls[0]
+            told["parent_call_id"], told["deadline"] = first.call_id, self._deadline.left()
+            if told["deadline"] <= 0:
+                raise LLMTimeoutError(
+                    f"{first.provider}: not all of {len(self.queries)} queries were answered within the deadline of "
+                    f"{self._deadline.seconds:g} s",
+                    outcome=Outcome.TIMEOUT,
+                    call_id=first.call_id,
+                    provider=first.provider,
+                    model=first.model,
+                )
         return told
 
     def response(self) -> SearchResponse:

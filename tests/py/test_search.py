@@ -12,8 +12,10 @@ from llmcore import (
     LLMBadRequestError,
     LLMClient,
     LLMConfigError,
+    LLMError,
     LLMResponse,
     LLMServerError,
+    LLMTimeoutError,
     LLMValidationError,
     OpenAISearch,
     Runtime,
@@ -21,6 +23,7 @@ from llmcore import (
     SearxngSearch,
     Settings,
 )
+from llmcore.clock import ManualClock
 from support.scripted import ListSink
 from support.server import Answer, Request, ScriptedServer
 
@@ -74,6 +77,48 @@ def test_pages_come_query_after_query(instance: ScriptedServer, sink: ListSink) 
     first, second = sink.records
     assert (first.call_type, first.provider, first.context.user_id) == ("web_search", "searxng", "ada")
     assert (first.context.parent_call_id, second.context.parent_call_id) == (None, found.call_id)
+
+
+def test_the_pages_are_a_list_that_json_has(instance: ScriptedServer, sink: ListSink) -> None:
+    with LLMClient(settings=settings_for(instance), tracker=sink) as client:
+        found = client.search_web("poker", max_results=1)
+    page = {"title": "poker 0", "url": "https://0.example/poker", "snippet": "all on poker", "query": "poker"}
+    assert isinstance(found, list)
+    assert found == found.results == [page]
+    assert json.loads(json.dumps(found)) == [page]
+
+
+def test_the_clients_observers_are_told(instance: ScriptedServer, sink: ListSink) -> None:
+    told: list[str] = []
+    failed: list[LLMError] = []
+    runtime = Runtime(settings_for(instance, retry={"max_attempts": 1}), tracker=sink)
+    client = LLMClient(runtime=runtime, on_record=lambda call: told.append(call.provider), on_error=failed.append)
+    with runtime:
+        client.search_web(["poker", "chess"])
+        instance.script(Answer.error(400, "no"))
+        with pytest.raises(LLMBadRequestError):
+            client.search_web("go")
+    assert told == ["searxng"] * 3
+    assert [type(error) for error in failed] == [LLMBadRequestError]
+
+
+def test_there_is_one_deadline_for_all_queries(instance: ScriptedServer, sink: ListSink) -> None:
+    clock = ManualClock()
+
+    class Encyclopedia:
+        provider, model = "offline", None
+
+        def ask(self, query: str, max_results: int) -> dict[str, Any]:
+            return {"messages": [{"role": "user", "content": query}]}
+
+        def results(self, response: LLMResponse, max_results: int) -> list[dict[str, str]]:
+            return []
+
+    runtime = Runtime(settings_for(instance), tracker=sink, clock=clock)
+    client = LLMClient(runtime=runtime, on_record=lambda call: clock.set(clock.now()[0] + 4 * 10**9))
+    with runtime, pytest.raises(LLMTimeoutError, match="not all of 5 queries were answered"):
+        client.search_web(["1", "2", "3", "4", "5"], backend=Encyclopedia(), deadline=10.0)
+    assert [call.context.parent_call_id for call in sink.records] == [None, *[sink.records[0].id] * 2]
 
 
 async def test_the_async_client_gives_the_same(instance: ScriptedServer, sink: ListSink) -> None:
