@@ -35,7 +35,7 @@ from llmcore.flow_stream import (
     price_of,
     streamed_attempt,
 )
-from llmcore.kinds import EmbeddingResponse, ImageResponse, checked, encode, response_class
+from llmcore.kinds import EmbeddingResponse, ImageResponse, checked, encode, fill_in_pictures, response_class
 from llmcore.transport import TransportError
 from llmcore.types import (
     CallRecord,
@@ -238,6 +238,8 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, Result, N
         runtime.estimator.learn(request.model, call.estimate, decoded.usage)
     call.reply, call.failure, call.body = decoded, None, response.body
     price = price_of(runtime, provider, request, decoded)
+    if isinstance(decoded, ImageReply):
+        fill_in_pictures(runtime.estimator, decoded, request, price)
     call.price_source = price.source if price is not None else None
     payload = response.body if call.keep else None
     runtime.replied(call, send, decoded.usage, price, payload, observation)

@@ -29,10 +29,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from llmcore.estimate import TokenEstimator
     from llmcore.flow import Host
     from llmcore.providers.base import LLMProvider
 
-__all__ = ["EmbeddingResponse", "ImageResponse", "checked", "encode", "price", "response_class", "worst"]
+__all__ = [
+    "EmbeddingResponse",
+    "ImageResponse",
+    "checked",
+    "encode",
+    "fill_in_pictures",
+    "price",
+    "response_class",
+    "worst",
+]
 
 #: Tokens of a picture that is paid by the token: gpt-image-1's largest, at high quality.
 _PICTURE_TOKENS: Final = 6_240
@@ -150,6 +160,19 @@ def price(
     size = (given and given.size) or request.size or ""
     quality = (given and given.quality) or request.quality or ""
     return runtime.image_price(provider, model, size, quality, at)
+
+
+def fill_in_pictures(estimator: "TokenEstimator", reply: ImageReply, request: Request, card: PriceCard | None) -> None:
+    """Estimates what pictures used that are sold by the token, where the answer does not tell it: as much as the
+    largest take.
+    """
+    usage = reply.usage
+    sold_by_token = card is not None and card.base.image_output > 0 and card.base.per_image == 0
+    if not sold_by_token or usage.input_tokens or usage.output_tokens:
+        return
+    usage.input_uncached = estimator.prompt(request, 0).expected
+    usage.image_output = len(reply.images) * _PICTURE_TOKENS
+    usage.estimated = True
 
 
 def checked(request: Request, told: Reply | Failure) -> Reply | Failure:

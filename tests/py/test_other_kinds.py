@@ -284,6 +284,32 @@ def test_pictures_that_are_sold_by_the_token_are_priced_so(sink: ListSink) -> No
     assert sink.records[0].image_count == 1
 
 
+def test_pictures_that_are_sold_by_the_token_are_not_free_where_nobody_counts(sink: ListSink) -> None:
+    with ScriptedServer() as server, runtime_at(server, sink) as runtime:
+        untold = Answer(body=json.dumps({"data": [{"url": "https://pictures.example/0.png"}]}).encode())
+        server.script(untold, untold)
+        client = LLMClient(runtime=runtime)
+        by_token = client.generate_image("a castle", model="gpt-image-1")
+        by_piece = client.generate_image("a castle", model="dall-e-3")
+
+    assert by_token.usage.estimated
+    assert by_token.cost is not None
+    assert by_token.cost.nano_usd > 6_240 * 40_000  # as large as it may be, and the words
+    assert sink.records[0].cost == by_token.cost.nano_usd
+    assert not by_piece.usage.estimated
+    assert by_piece.cost is not None
+    assert by_piece.cost.nano_usd == 40_000_000
+    assert runtime.check() == ""
+
+
+@pytest.mark.parametrize("wrong", [{"size": 5}, {"quality": []}, {"style": 1.0}])
+def test_words_that_are_none_are_refused(wrong: dict[str, Any], sink: ListSink) -> None:
+    told = f"{next(iter(wrong))} is a string or None"
+    with ScriptedServer() as server, runtime_at(server, sink) as runtime, pytest.raises(LLMValidationError, match=told):
+        LLMClient(runtime=runtime).generate_image("a castle", **wrong)
+    assert server.received == 0
+
+
 def test_a_budget_reserves_the_pictures_that_are_asked_for(sink: ListSink) -> None:
     budget = [{"scope": "global", "period": "total", "limit_usd": "0.10"}]
     with ScriptedServer(picture_server) as server, runtime_at(server, sink, budgets=budget) as runtime:

@@ -61,6 +61,8 @@ def encode_image(request: ImageRequest) -> bytes:
     body: dict[str, Any] = {"model": request.model, "prompt": request.prompt, "n": request.n}
     for name in ("size", "quality", "style"):
         if (value := getattr(request, name)) is not None:
+            if not isinstance(value, str):
+                refuse(f"{name} is a string or None, not {type(value).__name__}")
             body[name] = value
     return dump(body | request.params)
 
