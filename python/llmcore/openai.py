@@ -30,6 +30,7 @@ from llmcore.openai_plain import HOP, PlainCalls, plain_answer
 from llmcore.openai_streams import body_classes, raw, untied
 from llmcore.prepare import View
 from llmcore.relay import KINDS, Relay, request_of
+from llmcore.secret import Secret
 from llmcore.stream import AsyncLLMStream, LLMStream
 from llmcore.types import HttpRequest, LLMCallTypeEnum, LLMResponse, Priority
 
@@ -72,7 +73,7 @@ class _Sent(NamedTuple):
     plain: bool
     relay: Relay
     flow: "Generator[Step, Result, LLMResponse]"
-    key: str | None
+    key: Secret | None
 
 
 class _Calls:
@@ -137,7 +138,7 @@ class _Calls:
         """Makes a call of a request."""
         request, plain, body, hide_usage = built
         sent = plain if plain is not None else _http_request(request)
-        key = sdk.api_key if isinstance(sdk.api_key, str) and sdk.api_key else None
+        key = Secret(sdk.api_key) if isinstance(sdk.api_key, str) and sdk.api_key else None
         relay = Relay(self._reader(kind == "/responses", key), sent, hide_usage=hide_usage)
         timeout = sdk.timeout if isinstance(options.timeout, openai.NotGiven) else options.timeout
         flow = self.view.prepare_relayed(

@@ -44,6 +44,7 @@ def sdk_error(
     :param key: which the answer may repeat, and the exception may not
     :param begun: a part of a stream has reached the user
     """
+    _hide_keys(request)
     if refused is not None and refused.status >= 400 and error.status == refused.status:
         body = refused.body if not key else refused.body.replace(key.encode(), b"[key]")
         return _status_error(client, request, refused.status, _headers(refused.headers, key), body)
@@ -59,6 +60,17 @@ def sdk_error(
     body_of = {"message": error.message, "type": "llmcore", "code": error.code or code, "param": None}
     made: openai.APIStatusError = client._make_status_error(error.message, body={"error": body_of}, response=response)
     return made
+
+
+#: Headers that hold keys.
+_KEYS: Final = ("authorization", "api-key")
+
+
+def _hide_keys(request: Any) -> None:
+    """Takes the keys out of a request that was sent: an exception has it, and may be pickled or shown."""
+    for name in _KEYS:
+        if name in request.headers:
+            request.headers[name] = "[key]"
 
 
 def _status_error(

@@ -19,7 +19,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: a module may import from its own layer and from those below.
 LAYERS = (
     {"_core"},
-    {"types", "errors", "clock", "fingerprint", "hosts", "interrupt", "request_difference"},
+    {"types", "errors", "clock", "fingerprint", "hosts", "interrupt", "request_difference", "secret"},
     {"config", "config_sources", "config_values", "call_context", "estimate", "exchange", "transport", "explain"},
     {"pricing", "providers", "ledger", "recording"},
     {"recording_json", "replay_transport"},

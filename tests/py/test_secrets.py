@@ -16,18 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import AuthenticationError
 
 from llmcore import (
     AsyncLLMClient,
     LLMAuthError,
     LLMClient,
     LLMError,
+    LLMRequest,
     LLMTimeoutError,
+    LLMValidationError,
     Runtime,
     Settings,
     UsageTracker,
     create_provider,
 )
+from llmcore.openai import OpenAI
 from llmcore.recording import ReplayLogger
 from llmcore.transport import create_transport
 from support.server import Answer, Request, ScriptedServer, streamed_chat
@@ -204,6 +208,33 @@ def test_objects_show_no_key(tmp_path: Path) -> None:
             with suppress(TypeError, AttributeError, ValueError):  # most cannot be pickled, and say so
                 holds_no_key(f"a pickled {type(what).__name__}", pickle.dumps(what))
         runtime.close()
+
+
+def test_a_providers_variables_show_no_key() -> None:
+    for name in "openai", "openai-responses", "anthropic", "azure", "groq", "llama", "ollama":
+        settings = Settings(providers={name: {"api_key": KEYS["openai"], "base_url": "http://127.0.0.1:1"}})
+        provider = create_provider(name, settings)
+        request = provider.encode(LLMRequest("m", MESSAGES))
+        assert any(KEYS["openai"] in value for value in request.headers.values())
+        holds_no_key(name, f"{vars(provider)} {request.headers}")
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps(request.headers)
+        assert copy.deepcopy(request.headers) == request.headers
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("timeout", [10.0, -1.0])
+def test_the_drop_ins_errors_show_no_key(stream: bool, timeout: float) -> None:
+    settings = Settings(provider="offline", retry={"max_attempts": 1})
+    with ScriptedServer(lambda request: echo_key(request, False)) as server:
+        client = OpenAI(api_key=KEYS["openai"], base_url=server.base_url, settings=settings)
+        asked: Any = {"model": "m", "messages": MESSAGES, "stream": stream, "timeout": timeout}
+        with pytest.raises((AuthenticationError, LLMValidationError)) as caught:
+            client.chat.completions.create(**asked)
+        client.close()
+    holds_no_key("an error and what is around it", shown(caught.value))
+    with suppress(TypeError):  # some errors of the SDK cannot be
+        holds_no_key("a pickled error", pickle.dumps(caught.value))
 
 
 def test_an_exception_in_the_midst_of_a_call_shows_no_key(tmp_path: Path) -> None:

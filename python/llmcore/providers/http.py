@@ -13,6 +13,7 @@ from llmcore.hosts import Host
 from llmcore.providers import headers as read
 from llmcore.providers.base import LLMProvider
 from llmcore.providers.failure import failure_of
+from llmcore.secret import Secret
 from llmcore.types import Failure, HttpRequest
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class HttpProvider(LLMProvider):
             "User-Agent": f"llmcore/{_core.__version__}",
         }
         if self._key is not None:
-            self._headers.update(self._auth(self._key))
+            self._headers.update((name, Secret(value)) for name, value in self._auth(self._key).items())
 
     def _auth(self, key: str) -> dict[str, str]:
         """The headers that carry the key."""
@@ -102,13 +103,15 @@ class HttpProvider(LLMProvider):
         raise TypeError(f"the provider '{self.name}' holds a key and is not pickled; make it again from settings")
 
 
-def _checked_key(given: "str | SecretStr | None", name: str) -> str | None:
-    key = given if given is None or isinstance(given, str) else given.get_secret_value()
-    if key is None or not key.strip():
+def _checked_key(given: "str | SecretStr | None", name: str) -> Secret | None:
+    if given is None:
         return None
-    if not re.fullmatch(r"[!-~]+", key.strip()):
+    key = Secret((given if isinstance(given, str) else given.get_secret_value()).strip())
+    if not key:
+        return None
+    if not re.fullmatch(r"[!-~]+", key):
         raise LLMConfigError(f"the key of {name} is not as a provider gives it: ASCII, no blanks, no line breaks")
-    return key.strip()
+    return key
 
 
 def _checked_url(url: str, name: str) -> SplitResult:
