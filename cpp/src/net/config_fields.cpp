@@ -130,9 +130,15 @@ void SettingsReader::wrong(const Said& said, std::string_view allowed, bool secr
     shown = key_like ? " (not shown, it may be a secret)" : quotes ? " is '" + text + "'" : " is " + text;
   }
   problems_.push_back(said.name + shown + ": " + std::string(allowed));
+  refused_.insert(&said);
 }
 
 void SettingsReader::unknown(const Path& path, const Said& said) {
+  refused_.insert(&said);
+  if (path.size() == 1 && is_section(path[0])) {
+    problems_.push_back(said.name + ": must be an object of settings");
+    return;
+  }
   std::vector<std::string_view> names(kOthers.begin(), kOthers.end());
   for (const Number& number : kNumbers) names.push_back(number.name);
   std::string told = said.name + ": no such setting";
@@ -190,7 +196,7 @@ void SettingsReader::read_provider(const Path& path, const Said& said) {
           said,
           key ? "must be the key as the provider gave it (ASCII, no blanks, no line breaks)"
               : R"(must be the URL of the API, such as "https://api.openai.com/v1" (http or https, no user name, no "#"))",
-          key || text.find('@') != std::string::npos || text.find("://") == std::string::npos);
+          key || text.find_first_of("@?") != std::string::npos || text.find("://") == std::string::npos);
     } else {
       ProviderSettings& own = settings_.providers[path[1]];
       (key ? own.api_key : own.base_url) = text;
@@ -279,8 +285,11 @@ void SettingsReader::read_names() {
     }
   }
   if (const auto model = all_.find({"model"}); model != all_.end()) {
-    settings_.model = text_of(model->second);
-    if (settings_.model.empty() || settings_.model.size() > 256) {
+    const std::string text = text_of(model->second);
+    const bool is_text = model->second.plain || json_of(model->second).is(Kind::string);
+    if (is_text && !text.empty() && text.size() <= 256 && is_printable(text)) {
+      settings_.model = text;
+    } else {
       wrong(model->second, R"(must be the name of a model, such as "gpt-4o-mini" (1 to 256 printable characters))");
     }
   }
@@ -293,7 +302,10 @@ Settings SettingsReader::read() {
   for (const bool of_one : {false, true}) {
     for (const auto& [path, said] : all_) {
       const bool is_of_one = path.front() == "limits" && path.size() == 4;
-      if (is_of_one == of_one) read_one(path, said);
+      if (is_of_one != of_one) continue;
+      const std::size_t before = problems_.size();
+      read_one(path, said);
+      if (problems_.size() != before) refused_.insert(&said);
     }
   }
   if (const auto provider = all_.find({"provider"}); provider != all_.end()) {
@@ -312,7 +324,10 @@ Settings SettingsReader::read() {
       break;
     }
   }
-  if (problems_.empty()) problems_ = settings_.engine.problems();
+  for (std::string& problem : settings_.engine.problems()) {
+    if (!problem.starts_with("budgets["))
+      problems_.push_back(std::move(problem));  // those are named where they were said
+  }
   return std::move(settings_);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,8 @@ class SettingsReader {
 
   [[nodiscard]] Settings read();
   [[nodiscard]] std::vector<std::string>& problems() noexcept { return problems_; }
+  /// Whether something about it, one of `all`, was wrong.
+  [[nodiscard]] bool refused(const ConfigManager::Said& said) const { return refused_.count(&said) != 0; }
 
  private:
   void read_names();
@@ -36,6 +39,7 @@ class SettingsReader {
   const All& all_;
   Settings settings_;
   std::vector<std::string> problems_;
+  std::set<const ConfigManager::Said*> refused_;
 };
 
 /// "a.b.c".

@@ -8,6 +8,7 @@
 #include "../text.hpp"
 #include "answer_headers.hpp"
 #include "config_fields.hpp"
+#include "failures.hpp"
 #include "json.hpp"
 #include "llmcore/net/hosts.hpp"
 #include "phrases.hpp"
@@ -222,10 +223,13 @@ std::vector<std::string> ConfigManager::problems() const {
 Settings ConfigManager::settings() const { return SettingsReader(said_).read(); }
 
 std::string ConfigManager::save() const {
+  SettingsReader reader(said_);
+  (void)reader.read();
   Node root;
   for (const auto& [path, said] : said_) {
     if (path.back() == "api_key" || path.front() == "ledger") continue;  // a database's URL may hold a password
-    if (!is_section(path.front())) continue;                             // which problems() names
+    // What is wrong may be a key in the wrong place; and what is right may look like one.
+    if (reader.refused(said) || redacted(said.text, {}) != said.text) continue;
     Node* node = &root;
     for (const std::string& part : path) node = &node->inner[part];
     const Json json = said.plain ? Json() : Json(said.text);

@@ -236,6 +236,30 @@ TEST(ConfigManager, SavesEverythingButKeysAndReadsItAgain) {
   EXPECT_THAT(config.save_file("/no/such/folder/x.json"), HasSubstr("cannot be written"));
 }
 
+TEST(ConfigManager, SavesNoKeyWhereverItWasWritten) {
+  ConfigManager config;
+  config.add_json(R"({"providers": {"openai": {"API_KEY": "hidden-1", "key": "hidden-2"}, "anthropic": "hidden-3",
+                                    "groq": {"base_url": "https://me:hidden-4@groq.example/v1"}},
+                      "provider": "hidden 5", "model": "sk-hidden6abcdefghijklmnopqrstu", "openai_api_key": "hidden-7",
+                      "budgets": [{"scope": "user=sk-hidden8abcdefghijklmnop", "limit_usd": 1}],
+                      "limits": {"max_in_flight": "hidden-9"}, "seed": 4})",
+                  "game.json");
+  config.add_environment({{"LLMCORE_PROVIDERS__XAI__TOKEN", "hidden-10"}, {"GROQ_API_KEY", "hidden-11"}});
+  EXPECT_EQ(config.save(), "{\"seed\":4}\n");
+}
+
+TEST(ConfigManager, SaysWhatIsNoSectionAndWhatIsNoName) {
+  const auto problems = wrong({{"AZURE_OPENAI_ENDPOINT", "https://x.example/?api-key=hidden#f"}},
+                              R"({"limits": 5, "cache": [1], "prices": [], "queue": "game", "model": ["x"]})");
+  EXPECT_THAT(problems,
+              ::testing::UnorderedElementsAre(
+                  "game.json: limits: must be an object of settings", "game.json: cache: must be an object of settings",
+                  "game.json: prices: must be an object of settings", "game.json: queue: must be an object of settings",
+                  HasSubstr("game.json: model: must be the name of a model"),
+                  ::testing::AllOf(HasSubstr("AZURE_OPENAI_ENDPOINT (not shown"), Not(HasSubstr("hidden")))));
+  EXPECT_EQ(wrong({}, R"({"model": "a\u0000b"})").size(), 1U);
+}
+
 TEST(ConfigManager, LoadsTheFileThatTheEnvironmentNames) {
   const std::string path = ::testing::TempDir() + "llmcore_config_named.json";
   ConfigManager config;

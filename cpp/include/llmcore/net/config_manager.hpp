@@ -71,7 +71,8 @@ class ConfigManager {
   /// What is wrong counts as not said.
   [[nodiscard]] Settings settings() const;
 
-  /// All that was said, as a JSON file that add_file() takes: without keys, and without a URL's query that may hold one.
+  /// All that was said and is not wrong, as a JSON file that add_file() takes: without keys, whatever looks like one, and a
+  /// URL's query that may hold one.
   [[nodiscard]] std::string save() const;
   /// Empty, or why it could not be written; then the file is as it was.
   [[nodiscard]] std::string save_file(std::string_view path) const;
