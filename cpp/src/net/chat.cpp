@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "answer_headers.hpp"
+#include "estimate.hpp"
 #include "usage.hpp"
 
 namespace llmcore::net {
@@ -49,7 +50,32 @@ Decoded decode_chat(const Reading& reading, std::string_view body, const Host& h
   reply.request_id = request_id_of(reading.headers, reading.key);
   reply.refusal = message["refusal"].text();
   append_citations(reply.citations, message["annotations"]);
+  if (reply.usage.estimated) {
+    std::string others;
+    int count = 0;
+    (*answer)["choices"].each([&](Json each) {
+      if (count++ > 0) others += written_in(each["message"]);
+      return true;
+    });
+    if (count > 1) reply.usage = delivered_usage(output_tokens_of(reply) + output_tokens_of(others));
+  }
   return reply;
+}
+
+std::string written_in(Json message) {
+  Parts parts;
+  if (const Json content = message["content"]; content.is(Kind::string)) {
+    parts.text = content.text();
+  } else {
+    parts = joined(content);
+  }
+  const std::string reasoning = either(message["reasoning_content"], message["reasoning"]).text();
+  parts.text += (reasoning.empty() ? parts.reasoning : reasoning) + message["refusal"].text();
+  message["tool_calls"].each([&parts](Json call) {
+    if (call.is(Kind::object)) parts.text += tool_call_of(call).arguments;
+    return true;
+  });
+  return parts.text;
 }
 
 Parts joined(Json content) {

@@ -26,6 +26,8 @@ struct Parts {
   std::string reasoning;
 };
 [[nodiscard]] Parts joined(Json content);
+/// Every text of a message or of a part of one: what is billed as output, whichever choice it belongs to.
+[[nodiscard]] std::string written_in(Json message);
 /// The pages that annotations name.
 void append_citations(std::vector<Citation>& out, Json annotations);
 /// A time in Unix seconds, if it can be one.

@@ -70,7 +70,7 @@ class ChatStream final : public DecodedStream {
       return true;
     });
     if (index.says_something()) {
-      others_ += delta["content"].text();
+      others_ += written_in(delta);
       return false;
     }
     if (error.says_something()) {
@@ -123,12 +123,6 @@ class ChatStream final : public DecodedStream {
     Reply reply;
     const Json usage(usage_);
     reply.usage = usage_of_chat(usage, host_.total_holds_reasoning);
-    if (reply.usage.estimated) {
-      std::int64_t tokens = 0;
-      for (const std::string* text : {&text_, &reasoning_, &refusal_, &others_}) tokens += output_tokens_of(*text);
-      for (const ToolCall& call : calls_.whole()) tokens += output_tokens_of(call.arguments);
-      reply.usage = delivered_usage(tokens);
-    }
     reply.content = text_;
     reply.model = model_;
     reply.finish_reason = finish_reason_;
@@ -139,6 +133,7 @@ class ChatStream final : public DecodedStream {
     reply.request_id = request_id_of(reading().headers, reading().key);
     reply.refusal = refusal_;
     reply.citations = citations_;
+    if (reply.usage.estimated) reply.usage = delivered_usage(output_tokens_of(reply) + output_tokens_of(others_));
     return reply;
   }
 

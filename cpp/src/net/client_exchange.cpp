@@ -14,13 +14,7 @@ constexpr std::size_t kLongestBody = std::size_t{64} << 20;
 Usage filled_in(const Reply& reply, std::int64_t input) {
   Usage usage = reply.usage;
   if (usage.input_tokens() == 0) usage.input_uncached = input;
-  if (usage.output_tokens() == 0) {
-    std::int64_t tokens = 0;
-    for (const std::string* text : {&reply.content, &reply.reasoning, &reply.refusal})
-      tokens += output_tokens_of(*text);
-    for (const ToolCall& call : reply.tool_calls) tokens += output_tokens_of(call.arguments);
-    usage.output_text = std::max<std::int64_t>(tokens, 1);
-  }
+  if (usage.output_tokens() == 0) usage.output_text = std::max<std::int64_t>(output_tokens_of(reply), 1);
   return usage;
 }
 

@@ -1,6 +1,4 @@
-// How many tokens a prompt will be, before anybody has counted them, as Python's estimator expects before it has
-// learned anything: text by its letters, spaces, digits, marks and bytes of other scripts, messages and tools by the
-// piece, and what a family of models puts into its chat template. Integers; pure. O(bytes).
+// How many tokens an answer was that nobody counted, as Python's estimator takes it: a token for four bytes. Pure.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +11,12 @@ namespace llmcore::net {
 /// Tokens of an answer that came without usage.
 [[nodiscard]] inline std::int64_t output_tokens_of(std::string_view text) noexcept {
   return static_cast<std::int64_t>((text.size() + 3) / 4);
+}
+[[nodiscard]] inline std::int64_t output_tokens_of(const Reply& reply) noexcept {
+  std::int64_t tokens = output_tokens_of(reply.content) + output_tokens_of(reply.reasoning);
+  tokens += output_tokens_of(reply.refusal);
+  for (const ToolCall& call : reply.tool_calls) tokens += output_tokens_of(call.arguments);
+  return tokens;
 }
 
 }  // namespace llmcore::net

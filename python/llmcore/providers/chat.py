@@ -12,6 +12,7 @@ from llmcore.providers.body import encode, refuse, refuse_params
 from llmcore.providers.failure import failure_of, failure_of_error, parse
 from llmcore.providers.parts import with_encoded_media
 from llmcore.providers.pieces import decode_pieces
+from llmcore.providers.stream import delivered_usage
 from llmcore.providers.usage import reported_cost, usage_of
 from llmcore.types import Citation, Failure, LLMRequest, Reply, ToolCall
 
@@ -118,10 +119,14 @@ def decode_chat(
     if type(content) is not str:
         content, thoughts = joined(content)
         reasoning = reasoning or thoughts
+    usage = usage_of(answer.usage, host.total_holds_reasoning)
+    if usage.estimated and answer.choices is not None and len(answer.choices) > 1:
+        others = "".join("".join(written_in(other.message)) for other in answer.choices[1:])
+        usage = delivered_usage(*written_in(message), others)
     reply = Reply(
         content,
         answer.model if type(answer.model) is str else "",
-        usage_of(answer.usage, host.total_holds_reasoning),
+        usage,
         choice.finish_reason if type(choice.finish_reason) is str else "",
         _tool_calls(message.tool_calls) if message.tool_calls else [],
         reasoning if type(reasoning) is str else "",
@@ -144,6 +149,18 @@ def _lenient(body: bytes) -> _Answer:
 
 
 # --- parts of answers, whole or streamed
+
+
+def written_in(message: Any) -> list[str]:
+    """Every text of a message or of a part of one: what is billed as output, whichever choice it belongs to."""
+    if message is None:
+        return []
+    content, thoughts = message.content, ""
+    if type(content) is not str:
+        content, thoughts = joined(content)
+    reasoning = text_of(message.reasoning_content or message.reasoning) or thoughts
+    calls = _tool_calls(message.tool_calls)
+    return [content, reasoning, text_of(message.refusal), *(call.arguments for call in calls)]
 
 
 def joined(content: Any) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import msgspec
 
 from llmcore.hosts import Host
 from llmcore.providers import headers as read
-from llmcore.providers.chat import arguments_of, called_of, citations_of, joined, text_of, unix_of
+from llmcore.providers.chat import arguments_of, called_of, citations_of, joined, text_of, unix_of, written_in
 from llmcore.providers.failure import failure_of, failure_of_error, parse
 from llmcore.providers.stream import DecodedStream, delivered_usage
 from llmcore.providers.usage import reported_cost, usage_of
@@ -152,8 +152,7 @@ class ChatStream(DecodedStream):
         self._begun = True
         delta = choice.delta
         if choice.index:
-            if delta is not None and type(delta.content) is str:
-                self._others.append(delta.content)
+            self._others += written_in(delta)
             return None
         if choice.error:
             self._fail(choice.error, b"")
@@ -218,7 +217,7 @@ class ChatStream(DecodedStream):
         usage = usage_of(self._usage, self._host.total_holds_reasoning)
         if usage.estimated:
             written = ["".join(pieces) for pieces in self._calls.texts]
-            usage = delivered_usage(text, reasoning, refusal, *written, *self._others)
+            usage = delivered_usage(text, reasoning, refusal, *written, "".join(self._others))
         return Reply(
             text,
             self._model,
