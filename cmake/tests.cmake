@@ -5,17 +5,27 @@ find_package(nlohmann_json CONFIG REQUIRED)  # reads tests/scenarios; never part
 
 set(LLMCORE_TEST_SOURCES
     backoff_test.cpp
+    breaker_test.cpp
+    budget_alerts_test.cpp
+    budget_period_test.cpp
+    budget_property_test.cpp
     budget_test.cpp
     burst_test.cpp
     config_test.cpp
     conversation_test.cpp
     crc32c_test.cpp
+    engine_breaker_test.cpp
+    engine_cancel_test.cpp
+    engine_failover_test.cpp
     engine_limits_test.cpp
+    engine_memory_test.cpp
     engine_money_test.cpp
+    engine_promise_test.cpp
     engine_property_test.cpp
-    engine_recovery_test.cpp
+    engine_retry_test.cpp
     engine_sharing_test.cpp
     engine_test.cpp
+    engine_time_test.cpp
     error_recovery_test.cpp
     fingerprint_test.cpp
     game/backoff_test.cpp
@@ -30,6 +40,7 @@ set(LLMCORE_TEST_SOURCES
     io/clock_test.cpp
     io/journal_faults_test.cpp
     io/journal_kill_test.cpp
+    io/journal_reader_test.cpp
     io/journal_test.cpp
     io/replay_test.cpp
     io/sharded_cache_test.cpp
@@ -63,8 +74,13 @@ set(LLMCORE_TEST_SOURCES
     outcome_test.cpp
     rate_limiter_test.cpp
     recording_format_test.cpp
+    request_queue_expiry_test.cpp
+    request_queue_model_test.cpp
     request_queue_test.cpp
+    response_cache_eviction_test.cpp
+    response_cache_model_test.cpp
     response_cache_test.cpp
+    retry_budget_test.cpp
     rng_test.cpp
     saved_cache_test.cpp
     scenario_test.cpp

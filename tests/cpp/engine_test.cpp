@@ -1,9 +1,8 @@
-// The engine's contract: what goes in, what comes out, time, late and senseless inputs, the hash, memory.
+// The engine's contract: what goes in, what comes out, late and senseless inputs, streaming, the hash.
 #include "llmcore/engine.hpp"
 
 #include <gtest/gtest.h>
 
-#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <stdexcept>
@@ -13,24 +12,6 @@
 #include <vector>
 
 #include "engine_harness.hpp"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define LLMCORE_TEST_ASAN 1
-#elif defined(__SANITIZE_THREAD__)
-#define LLMCORE_TEST_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LLMCORE_TEST_ASAN 1
-#elif __has_feature(thread_sanitizer)
-#define LLMCORE_TEST_TSAN 1
-#endif
-#endif
-#if defined(LLMCORE_TEST_ASAN)
-// As in sanitizer/allocator_interface.h, which not every compiler ships.
-extern "C" std::size_t __sanitizer_get_current_allocated_bytes();
-#elif defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 namespace llmcore {
 namespace {
@@ -42,9 +23,6 @@ using testing::target_of;
 using testing::text;
 using testing::text_of;
 using testing::usage_of;
-using testing::with_deadline;
-using testing::with_key;
-using testing::with_tenant;
 
 // --- a call's way ----------------------------------------------------------------------------------------------------
 
@@ -282,115 +260,6 @@ TEST(Engine, IgnoresTheAnswerOfAnAttemptThatWasGivenUp) {
   EXPECT_EQ(text_of(bench.finish(call).payload), "in time");
 }
 
-// --- time ------------------------------------------------------------------------------------------------------------
-
-TEST(Engine, AbortsAnAttemptThatTakesTooLong) {
-  Bench bench;
-  const CallId call = bench.submit(call_to({"alpha"}));
-  bench.pass(60 * kSecond - 1);
-  EXPECT_TRUE(bench.aborts(call).empty());
-  bench.pass(1);
-  ASSERT_EQ(bench.aborts(call).size(), 1U);
-  EXPECT_EQ(bench.aborts(call)[0].attempt, bench.attempt(call));
-  EXPECT_EQ(bench.records(call).at(0).outcome, Outcome::timeout);
-  EXPECT_EQ(bench.stats().backing_off, 1);
-}
-
-TEST(Engine, EndsACallAtItsDeadline) {
-  Bench bench;
-  const CallId call = bench.submit(with_deadline(call_to({"alpha"}), 5 * kSecond));
-  EXPECT_EQ(bench.sends(call).at(0).not_after, bench.mono() + 5 * kSecond);
-  bench.pass(5 * kSecond - 1);
-  EXPECT_FALSE(bench.finished(call));
-  bench.pass(1);
-  EXPECT_EQ(bench.outcome(call), Outcome::timeout);
-  EXPECT_EQ(bench.finish(call).latency, 5 * kSecond);
-  EXPECT_EQ(bench.aborts(call).size(), 1U);
-  EXPECT_TRUE(bench.at_rest());
-}
-
-TEST(Engine, GivesACallWithoutADeadlineTheConfiguredOne) {
-  Config config = open_config();
-  config.deadline = 7 * kSecond;
-  Bench bench(config);
-  const CallId call = bench.submit(call_to({"alpha"}));
-  bench.pass(7 * kSecond);
-  EXPECT_EQ(bench.outcome(call), Outcome::timeout);
-}
-
-TEST(Engine, LetsACallThatHasForEverTakeForEver) {
-  Config config = open_config();
-  config.attempt_timeout = kNever;
-  Bench bench(config);
-  const CallId call = bench.submit(with_deadline(call_to({"alpha"}), kNever));
-  EXPECT_EQ(bench.sends(call).at(0).not_after, kNever);
-  EXPECT_EQ(bench.next_deadline(), std::nullopt);
-  bench.pass(1'000'000 * kHour);
-  bench.reply(call);
-  EXPECT_EQ(bench.outcome(call), Outcome::ok);
-}
-
-TEST(Engine, CountsAnAnswerThatComesTogetherWithItsTimeout) {
-  Bench bench;
-  const CallId call = bench.submit(with_deadline(call_to({"alpha"}), 5 * kSecond));
-  bench.set_clock({bench.mono() + 9 * kSecond, Bench::kWallStart});  // the driver comes late, with the answer
-  bench.reply(call);
-  EXPECT_EQ(bench.outcome(call), Outcome::ok);
-}
-
-TEST(Engine, HoldsAClockThatGoesBack) {
-  Bench bench;
-  const CallId call = bench.submit(with_deadline(call_to({"alpha"}), 10 * kSecond));
-  bench.pass(4 * kSecond);
-  bench.set_clock({Bench::kStart - 100 * kSecond, Bench::kWallStart});
-  const CallId second = bench.submit(with_deadline(call_to({"alpha"}), 10 * kSecond));
-  EXPECT_EQ(bench.stats().clock_regressions, 1);
-  EXPECT_EQ(bench.sends(second).at(0).not_after, Bench::kStart + 14 * kSecond) << "the furthest instant counts";
-  bench.reply(second);
-  EXPECT_EQ(bench.finish(second).latency, 0);
-  EXPECT_EQ(bench.stats().clock_regressions, 2);
-  bench.tick_at(Bench::kStart + 10 * kSecond);
-  EXPECT_EQ(bench.outcome(call), Outcome::timeout);
-}
-
-TEST(Engine, DecidesNothingByTheWallClock) {
-  Bench bench;
-  const CallId call = bench.submit(with_deadline(call_to({"alpha"}), 10 * kSecond));
-  bench.set_clock({bench.mono() + kSecond, -50'000 * kHour});
-  bench.give(Tick{});
-  bench.set_clock({bench.mono() + kSecond, 50'000 * kHour});
-  bench.give(Tick{});
-  EXPECT_TRUE(bench.in_flight(call));
-  bench.reply(call);
-  EXPECT_EQ(bench.records(call).at(0).started, Bench::kWallStart);
-  EXPECT_EQ(bench.finish(call).latency, 2 * kSecond);
-}
-
-TEST(Engine, WorksWithAClockWhoseEpochIsYetToCome) {
-  Bench bench(open_config(), -kMinute);
-  const CallId call = bench.submit(call_to({"alpha"}));
-  bench.pass(kMinute);  // instant 0: timed out, to be repeated
-  bench.pass(kSecond);
-  bench.reply(call);
-  EXPECT_EQ(bench.outcome(call), Outcome::ok);
-}
-
-TEST(Engine, ChangesNothingAtATickThatNobodyNeeds) {
-  Bench bench;
-  const CallId flying = bench.submit(call_to({"alpha"}));
-  const CallId waiting = bench.submit(call_to({"beta"}));
-  bench.fail(waiting, Outcome::server_error);
-  const std::uint64_t before = bench.engine().state_hash();
-  static_cast<void>(bench.actions());
-  for (int i = 0; i < 10; ++i) bench.give(Tick{});
-  bench.tick_at(bench.mono() + kSecond - 1);
-  EXPECT_TRUE(bench.actions().empty());
-  EXPECT_EQ(bench.engine().state_hash(), before);
-  bench.tick_at(bench.mono() + 1);
-  EXPECT_EQ(bench.sends(waiting).size(), 2U);
-  EXPECT_TRUE(bench.in_flight(flying));
-}
-
 // --- streaming -------------------------------------------------------------------------------------------------------
 
 TEST(Engine, TellsWhenTheFirstTokenCame) {
@@ -450,114 +319,6 @@ TEST(Engine, MayRepeatAnAttemptThatFailedBeforeItStreamed) {
   EXPECT_EQ(bench.finish(call).attempts, 2U);
 }
 
-// --- cancelling ------------------------------------------------------------------------------------------------------
-
-TEST(EngineCancel, TakesACallOutOfTheQueue) {
-  Config config = open_config();
-  config.limits.max_in_flight = 1;
-  Bench bench(config);
-  const CallId first = bench.submit(call_to({"alpha"}));
-  const CallId second = bench.submit(call_to({"alpha"}));
-  const CallId third = bench.submit(call_to({"alpha"}));
-  bench.pass(kSecond);
-  bench.cancel(second);
-  EXPECT_EQ(bench.outcome(second), Outcome::cancelled);
-  EXPECT_EQ(bench.finish(second).queued, kSecond);
-  EXPECT_TRUE(bench.sends(second).empty());
-  EXPECT_TRUE(bench.records(second).empty());
-  bench.reply(first);
-  EXPECT_TRUE(bench.in_flight(third));
-  bench.reply(third);
-  EXPECT_TRUE(bench.at_rest());
-}
-
-TEST(EngineCancel, AbortsAnAttemptAndGivesEverythingBack) {
-  Config config = open_config();
-  config.limits.tokens_per_minute = 1'000;
-  config.limits.minute_burst = true;
-  config.limits.max_in_flight = 1;
-  config.budgets = {BudgetRule{"global", Period::total, 1'000'000, {50, 100}}};
-  Bench bench(config);
-  const CallId call = bench.submit(call_to({"alpha"}));
-  const CallId next = bench.submit(call_to({"alpha"}));
-  EXPECT_EQ(bench.stats().reserved_nano_usd, 300'000);
-  EXPECT_EQ(bench.stats().reserved_tokens, 200);
-  EXPECT_EQ(bench.stats().reserved_requests, 1);
-  static_cast<void>(bench.actions());
-  bench.cancel(call);
-  const std::vector<Action> actions = bench.actions();
-  ASSERT_EQ(actions.size(), 4U);
-  EXPECT_TRUE(std::holds_alternative<Abort>(actions[0]));
-  EXPECT_TRUE(std::holds_alternative<Record>(actions[1]));
-  EXPECT_TRUE(std::holds_alternative<Finish>(actions[2]));
-  EXPECT_TRUE(std::holds_alternative<Send>(actions[3])) << "the slot goes to the next at once";
-  EXPECT_EQ(bench.records(call).at(0).outcome, Outcome::cancelled);
-  EXPECT_EQ(bench.finish(call).cost, 0);
-  bench.cancel(next);
-  EXPECT_EQ(bench.lane("alpha")->limiter.available_tokens, 1'000);
-  EXPECT_TRUE(bench.at_rest());
-}
-
-TEST(EngineCancel, EndsACallThatBacksOff) {
-  Bench bench;
-  const CallId call = bench.submit(call_to({"alpha", "offline"}));
-  bench.fail(call, Outcome::server_error);
-  ASSERT_EQ(bench.stats().backing_off, 1);
-  bench.pass(400 * kMillisecond);
-  bench.cancel(call);
-  EXPECT_EQ(bench.outcome(call), Outcome::cancelled);
-  EXPECT_EQ(bench.finish(call).attempts, 1U);
-  EXPECT_EQ(bench.finish(call).queued, 400 * kMillisecond);
-  EXPECT_TRUE(bench.at_rest());
-  bench.pass(kMinute);
-  EXPECT_EQ(bench.sends(call).size(), 1U) << "nor does the offline provider answer what nobody wants";
-}
-
-TEST(EngineCancel, EndsAFollowerAndNobodyElse) {
-  Bench bench;
-  const CallId leader = bench.submit(with_key(call_to({"alpha"}), "q"));
-  const CallId follower = bench.submit(with_key(call_to({"alpha"}), "q"));
-  const CallId other = bench.submit(with_key(call_to({"alpha"}), "q"));
-  bench.cancel(follower);
-  EXPECT_EQ(bench.outcome(follower), Outcome::cancelled);
-  bench.reply(leader);
-  EXPECT_EQ(bench.finish(other).source, Source::joined);
-  EXPECT_TRUE(bench.at_rest());
-}
-
-TEST(EngineCancel, EndsACallThatTheOfflineProviderAnswers) {
-  Bench bench;
-  const CallId call = bench.submit(call_to({"offline"}));
-  bench.cancel(call);
-  EXPECT_EQ(bench.aborts(call).size(), 1U);
-  EXPECT_EQ(bench.outcome(call), Outcome::cancelled);
-  EXPECT_TRUE(bench.at_rest());
-}
-
-TEST(EngineCancel, EndsACallAfterItStreamed) {
-  Bench bench;
-  const CallId call = bench.submit(call_to({"alpha"}));
-  bench.stream(call);
-  bench.cancel(call);
-  EXPECT_EQ(bench.outcome(call), Outcome::cancelled);
-}
-
-TEST(EngineCancel, SaysNothingAboutTheProvidersHealth) {
-  Bench bench;
-  for (int i = 0; i < 5; ++i) bench.cancel(bench.submit(call_to({"alpha"})));
-  EXPECT_EQ(bench.recovery("alpha").errors, 0);
-  EXPECT_EQ(bench.recovery("alpha").successes, 0);
-}
-
-TEST(EngineCancel, IsBelievedWhenTheDriverReportsIt) {
-  Bench bench;
-  const CallId call = bench.submit(call_to({"alpha", "beta", "offline"}));
-  bench.fail(call, Outcome::cancelled);
-  EXPECT_EQ(bench.outcome(call), Outcome::cancelled);
-  EXPECT_EQ(bench.sends(call).size(), 1U);
-  EXPECT_EQ(bench.recovery("alpha").errors, 0);
-}
-
 // --- the hash --------------------------------------------------------------------------------------------------------
 
 TEST(EngineHash, IsEqualForEqualInputsAndDiffersWhereTheyDiffer) {
@@ -576,122 +337,6 @@ TEST(EngineHash, IsEqualForEqualInputsAndDiffersWhereTheyDiffer) {
   EXPECT_EQ(run(5, false, 1), hash);
   EXPECT_NE(run(5, true, 1), hash) << "an attempt that streams will not be repeated";
   EXPECT_NE(run(5, false, 2), hash) << "other random choices lie ahead";
-}
-
-// --- memory ----------------------------------------------------------------------------------------------------------
-
-/// Bytes that are allocated now; nothing where the platform does not say.
-std::optional<std::size_t> allocated() {
-#if defined(LLMCORE_TEST_ASAN)
-  return __sanitizer_get_current_allocated_bytes();
-#elif defined(__GLIBC__) && (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 33))
-  return mallinfo2().uordblks;
-#else
-  return std::nullopt;
-#endif
-}
-
-TEST(EngineMemory, StaysFlatOverAMillionCalls) {
-  Config config = open_config();
-  config.limits.requests_per_minute = 600'000;
-  config.limits.minute_burst = true;
-  config.cache.max_entries = 100;
-  config.max_lanes = 64;
-  config.tracker.max_keys = 500;  // full, as the cache is, long before the first look
-  config.tracker.max_rows = 2'000;
-  config.budgets = {BudgetRule{"tenant=*", Period::hour, kNever, {50}},
-                    BudgetRule{"global", Period::total, kNever, {50}}};
-  Engine engine(config);
-#if defined(LLMCORE_TEST_ASAN) || defined(LLMCORE_TEST_TSAN)
-  constexpr int kCalls = 50'000;
-#else
-  constexpr int kCalls = 1'000'000;
-#endif
-  Instant now = 0;
-  std::size_t flat = 0;
-  std::int64_t finished = 0;
-  const Submit alpha = call_to({"alpha", "beta", "offline"});
-  for (int i = 0; i < kCalls; ++i) {
-    now += 20 * kSecond;  // so that hours turn and are forgotten
-    Submit submit = alpha;
-    if (i % 16 == 0) submit.tenant = std::to_string(i);  // one that never comes again
-    if (i % 4 == 0) submit = with_key(std::move(submit), std::to_string(i));
-    const CallId call = engine.submit(std::move(submit), {now, now});
-    if (i % 32 == 1) engine.handle(Cancel{call}, {now, now});
-    while (const auto action = engine.poll()) {
-      if (std::holds_alternative<Finish>(*action)) ++finished;
-      const auto* send = std::get_if<Send>(&*action);
-      if (send == nullptr) continue;
-      if (i % 8 == 0 && send->number == 1) {
-        Failed failed;
-        failed.attempt = send->attempt;
-        failed.outcome = Outcome::quota_exhausted;
-        engine.handle(failed, {now, now});
-      } else {
-        engine.handle(Replied{send->attempt, usage_of(100, 50), nullptr, text("answer")}, {now, now});
-      }
-    }
-    if (i == kCalls / 4) flat = allocated().value_or(0);
-  }
-  EXPECT_EQ(finished, kCalls);
-  EXPECT_EQ(engine.check(), "");
-  EXPECT_LE(engine.stats().lanes.size(), 2U * 64U + 2U);
-  if (!allocated()) GTEST_SKIP() << "this platform does not say how much is allocated";
-  EXPECT_LT(*allocated(), flat + 256U * 1024U);
-}
-
-TEST(EngineMemory, ForgetsLanesThatNobodyUses) {
-  Config config = open_config();
-  config.limits.requests_per_minute = 60;
-  config.max_lanes = 8;
-  Bench bench(config);
-  for (int i = 0; i < 100; ++i) {
-    bench.reply(bench.submit(with_tenant(call_to({"alpha"}), std::to_string(i))));
-    bench.pass(kMinute);
-  }
-  EXPECT_LE(bench.stats().lanes.size(), 9U);
-}
-
-TEST(EngineMemory, ForgetsLanesWhoseCallsHadToBackOff) {
-  Config config = open_config();
-  config.limits.requests_per_minute = 60;
-  config.max_lanes = 8;
-  Bench bench(config);
-  for (int i = 0; i < 100; ++i) {
-    const CallId call = bench.submit(with_tenant(call_to({"alpha"}), std::to_string(i)));
-    bench.fail(call, Outcome::server_error);
-    bench.pass(2 * kSecond);
-    bench.reply(call);
-    bench.pass(kMinute);
-  }
-  EXPECT_LE(bench.stats().lanes.size(), 9U);
-}
-
-TEST(EngineMemory, KeepsLanesThatStillHaveSomethingToSay) {
-  Config config = open_config();
-  config.limits.requests_per_minute = 60;
-  config.limits.minute_burst = true;
-  config.limits.max_in_flight = 1;
-  config.max_lanes = 2;
-  Bench bench(config);
-  const CallId flying = bench.submit(with_tenant(call_to({"alpha"}), "flying"));
-  const CallId waiting = bench.submit(with_tenant(call_to({"alpha"}), "flying"));
-  const CallId backing_off = bench.submit(with_tenant(call_to({"alpha"}), "backing off"));
-  bench.fail(backing_off, Outcome::server_error);
-  const CallId limited = bench.submit(with_tenant(call_to({"alpha"}), "limited"));
-  bench.fail(limited, Outcome::rate_limited, 30 * kSecond);
-  for (int i = 0; i < 20; ++i) bench.reply(bench.submit(with_tenant(call_to({"alpha"}), std::to_string(i))));
-  EXPECT_TRUE(bench.lane("alpha", "flying"));
-  EXPECT_TRUE(bench.lane("alpha", "backing off"));
-  EXPECT_TRUE(bench.lane("alpha", "limited"));
-  bench.reply(flying);
-  bench.reply(waiting);
-  bench.pass(29 * kSecond);
-  bench.reply(backing_off);
-  EXPECT_EQ(bench.sends(limited).size(), 1U);
-  bench.pass(kSecond);
-  bench.reply(limited);
-  EXPECT_TRUE(bench.at_rest());
 }
 
 }  // namespace

@@ -1,52 +1,32 @@
+// What the cache keeps, within which bounds and for how long.
 #include "llmcore/response_cache.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <list>
 #include <map>
 #include <memory>
-#include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "response_cache_cases.hpp"
 
 namespace llmcore {
 namespace {
 
-using Cache = ResponseCache<std::int64_t>;
-
-constexpr std::int64_t kKeyBytes = 32;
-
-/// A key whose bytes are as uniform as a digest's.
-Fingerprint key_of(std::uint64_t number) {
-  Fingerprint key;
-  std::mt19937_64 random(number);
-  for (std::size_t i = 0; i < key.bytes.size(); i += 8) {
-    std::uint64_t word = random();
-    for (std::size_t j = 0; j < 8; ++j, word >>= 8U) key.bytes[i + j] = static_cast<std::uint8_t>(word & 0xffU);
-  }
-  return key;
-}
-
-ResponseCacheConfig entries(std::int64_t max_entries, Duration ttl = 0) {
-  return {max_entries, std::numeric_limits<std::int64_t>::max(), ttl};
-}
-
-ResponseCacheConfig bytes(std::int64_t max_bytes) { return {1'000'000, max_bytes, 0}; }
-
-bool has(Cache& cache, std::uint64_t key, Instant now = 0) { return cache.get(key_of(key), now) != nullptr; }
-
-void put(Cache& cache, std::uint64_t key, Instant now = 0, std::size_t size = 10) {
-  ASSERT_TRUE(cache.put(key_of(key), static_cast<std::int64_t>(key), size, now));
-}
+using testing::bytes;
+using testing::Cache;
+using testing::entries;
+using testing::has;
+using testing::key_of;
+using testing::kKeyBytes;
+using testing::put;
 
 // --- configuration ---------------------------------------------------------------------------------------------------
 
@@ -342,100 +322,6 @@ TEST(ResponseCache, TimesAtTheEndsOfTheRangeDoNotOverflow) {
   EXPECT_FALSE(has(cache, 1, kNever - 1));
 }
 
-// --- eviction --------------------------------------------------------------------------------------------------------
-
-TEST(ResponseCache, WhatWasAskedForAgainOutlivesAScan) {
-  Cache cache(entries(100));
-  for (std::uint64_t i = 0; i < 50; ++i) put(cache, i);
-  for (std::uint64_t i = 0; i < 50; ++i) EXPECT_TRUE(has(cache, i));
-  for (std::uint64_t i = 1000; i < 6000; ++i) put(cache, i);
-  for (std::uint64_t i = 0; i < 50; ++i) EXPECT_TRUE(has(cache, i)) << i;
-}
-
-TEST(ResponseCache, AKeyThatComesBackSoonAfterItLeftGoesToTheMainQueue) {
-  Cache cache(entries(100));
-  for (std::uint64_t i = 0; i < 101; ++i) put(cache, i);
-  EXPECT_FALSE(has(cache, 0));
-  EXPECT_EQ(cache.stats().ghosts, 1);
-  put(cache, 0);
-  EXPECT_EQ(cache.stats().ghosts, 1) << "its ghost went, and another's came";
-  for (std::uint64_t i = 1000; i < 6000; ++i) put(cache, i);
-  EXPECT_TRUE(has(cache, 0)) << "a scan passes through the small queue only";
-}
-
-TEST(ResponseCache, AReplacedValueKeepsItsStanding) {
-  Cache cache(entries(100));
-  put(cache, 1);
-  EXPECT_TRUE(has(cache, 1));
-  put(cache, 1);
-  for (std::uint64_t i = 1000; i < 6000; ++i) put(cache, i);
-  EXPECT_TRUE(has(cache, 1));
-}
-
-/// Hits of a trace of keys on a cache that is filled on every miss.
-std::int64_t s3fifo_hits(const std::vector<std::uint64_t>& trace, std::int64_t size) {
-  Cache cache(entries(size));
-  for (const std::uint64_t key : trace) {
-    if (!has(cache, key)) put(cache, key);
-  }
-  return cache.stats().hits;
-}
-
-std::int64_t lru_hits(const std::vector<std::uint64_t>& trace, std::size_t size) {
-  std::list<std::uint64_t> order;
-  std::unordered_map<std::uint64_t, std::list<std::uint64_t>::iterator> where;
-  std::int64_t hits = 0;
-  for (const std::uint64_t key : trace) {
-    if (const auto it = where.find(key); it != where.end()) {
-      ++hits;
-      order.splice(order.begin(), order, it->second);
-      continue;
-    }
-    if (order.size() == size) {
-      where.erase(order.back());
-      order.pop_back();
-    }
-    order.push_front(key);
-    where[key] = order.begin();
-  }
-  return hits;
-}
-
-/// Keys from a Zipf law, with a scan of keys that never come back after every 5,000 of them.
-std::vector<std::uint64_t> zipf_trace(double exponent, std::size_t length, std::size_t scan) {
-  constexpr std::size_t kKeys = 10'000;
-  std::vector<double> sums(kKeys);
-  double sum = 0;
-  for (std::size_t i = 0; i < kKeys; ++i) sums[i] = sum += 1.0 / std::pow(static_cast<double>(i + 1), exponent);
-  std::mt19937_64 random(99);
-  std::vector<std::uint64_t> trace;
-  std::uint64_t fresh = 1'000'000;
-  for (std::size_t i = 0; i < length; ++i) {
-    const double at = static_cast<double>(random() >> 11U) / 9007199254740992.0 * sum;
-    trace.push_back(static_cast<std::uint64_t>(std::lower_bound(sums.begin(), sums.end(), at) - sums.begin()));
-    if (i % 5000 == 4999) {
-      for (std::size_t j = 0; j < scan; ++j) trace.push_back(fresh++);
-    }
-  }
-  return trace;
-}
-
-TEST(ResponseCache, HitsMoreOftenThanLruWhenScansPassThrough) {
-  for (const double exponent : {0.8, 1.0}) {
-    const auto trace = zipf_trace(exponent, 60'000, 2000);
-    const std::int64_t s3fifo = s3fifo_hits(trace, 1000);
-    const std::int64_t lru = lru_hits(trace, 1000);
-    EXPECT_GT(s3fifo, lru * 115 / 100) << "exponent " << exponent;
-  }
-}
-
-TEST(ResponseCache, HitsMoreOftenThanLruWithoutScansToo) {
-  for (const double exponent : {0.6, 0.8, 1.0, 1.2}) {
-    const auto trace = zipf_trace(exponent, 60'000, 0);
-    EXPECT_GT(s3fifo_hits(trace, 500), lru_hits(trace, 500)) << "exponent " << exponent;
-  }
-}
-
 // --- state -----------------------------------------------------------------------------------------------------------
 
 TEST(ResponseCache, TheSameOperationsGiveTheSameHashAndChangesShow) {
@@ -473,201 +359,6 @@ TEST(ResponseCache, LookingForNothingAndExpiringNothingChangesNothing) {
   EXPECT_EQ(cache.state_hash(), before);
   EXPECT_TRUE(has(cache, 1, 50));
   EXPECT_NE(cache.state_hash(), before) << "a hit weighs in the next eviction";
-}
-
-// --- against the same policy, written plainly ------------------------------------------------------------------------
-
-/// S3-FIFO on vectors that are searched from end to end; front is oldest.
-class NaiveCache {
- public:
-  struct Item {
-    std::uint64_t key;
-    std::int64_t value;
-    std::int64_t bytes;
-    Instant at;
-    int uses;
-  };
-
-  explicit NaiveCache(const ResponseCacheConfig& config) : config_(config) {}
-
-  std::optional<std::int64_t> get(std::uint64_t key, Instant now) {
-    for (auto* queue : {&small_, &main_}) {
-      for (std::size_t i = 0; i < queue->size(); ++i) {
-        Item& item = (*queue)[i];
-        if (item.key != key) continue;
-        if (aged(item, now)) {
-          remove(*queue, i);
-          ++expirations;
-          return std::nullopt;
-        }
-        item.uses = std::min(item.uses + 1, 3);
-        return item.value;
-      }
-    }
-    return std::nullopt;
-  }
-
-  bool put(std::uint64_t key, std::int64_t value, std::int64_t size, Instant now) {
-    const std::int64_t bytes = size + kKeyBytes;
-    const bool fits = config_.max_entries > 0 && bytes <= config_.max_bytes;
-    Item item{key, value, bytes, now, 0};
-    auto* home = &small_;
-    for (auto* queue : {&small_, &main_}) {
-      for (std::size_t i = 0; i < queue->size(); ++i) {
-        if ((*queue)[i].key != key) continue;
-        if (aged((*queue)[i], now)) {
-          ++expirations;
-        } else {
-          home = queue;
-          item.uses = (*queue)[i].uses;
-        }
-        remove(*queue, i);
-        break;
-      }
-    }
-    if (!fits) return false;
-    if (const auto ghost = std::find(ghosts_.begin(), ghosts_.end(), key); ghost != ghosts_.end()) {
-      ghosts_.erase(ghost);
-      home = &main_;
-    }
-    while (count() + 1 > config_.max_entries || total() + bytes > config_.max_bytes) step(now);
-    home->push_back(item);
-    return true;
-  }
-
-  bool erase(std::uint64_t key) {
-    for (auto* queue : {&small_, &main_}) {
-      for (std::size_t i = 0; i < queue->size(); ++i) {
-        if ((*queue)[i].key != key) continue;
-        remove(*queue, i);
-        return true;
-      }
-    }
-    return false;
-  }
-
-  std::int64_t expire(Instant now) {
-    std::int64_t dropped = 0;
-    for (auto* queue : {&small_, &main_}) {
-      for (std::size_t i = queue->size(); i-- > 0;) {
-        if (!aged((*queue)[i], now)) continue;
-        remove(*queue, i);
-        ++dropped;
-      }
-    }
-    expirations += dropped;
-    return dropped;
-  }
-
-  [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(small_.size() + main_.size()); }
-  [[nodiscard]] std::int64_t total() const { return bytes_of(small_) + bytes_of(main_); }
-  [[nodiscard]] std::int64_t ghosts() const { return static_cast<std::int64_t>(ghosts_.size()); }
-  [[nodiscard]] std::int64_t in_main() const { return static_cast<std::int64_t>(main_.size()); }
-
-  std::int64_t evictions = 0;
-  std::int64_t expirations = 0;
-
- private:
-  using Queue = std::vector<Item>;
-
-  [[nodiscard]] bool aged(const Item& item, Instant now) const {
-    return config_.ttl > 0 && now - item.at >= config_.ttl;
-  }
-  static std::int64_t bytes_of(const Queue& queue) {
-    std::int64_t sum = 0;
-    for (const Item& item : queue) sum += item.bytes;
-    return sum;
-  }
-  static void remove(Queue& queue, std::size_t i) { queue.erase(queue.begin() + static_cast<std::ptrdiff_t>(i)); }
-
-  void step(Instant now) {
-    const auto small_count = static_cast<std::int64_t>(small_.size());
-    const bool full = small_count >= std::max<std::int64_t>(1, config_.max_entries / 10) ||
-                      bytes_of(small_) >= config_.max_bytes / 10;
-    Queue& queue = !small_.empty() && (full || main_.empty()) ? small_ : main_;
-    Item item = queue.front();
-    remove(queue, 0);
-    if (aged(item, now)) {
-      ++expirations;
-    } else if (&queue == &small_) {
-      if (item.uses > 0) {
-        item.uses = 0;
-        main_.push_back(item);
-        return;
-      }
-      ++evictions;
-      ghosts_.push_back(item.key);
-      const auto most = std::min(config_.max_entries - config_.max_entries / 10, count());
-      while (ghosts() > most) ghosts_.erase(ghosts_.begin());
-    } else if (item.uses > 0) {
-      --item.uses;
-      main_.push_back(item);
-    } else {
-      ++evictions;
-    }
-  }
-
-  ResponseCacheConfig config_;
-  Queue small_;
-  Queue main_;
-  std::vector<std::uint64_t> ghosts_;
-};
-
-TEST(ResponseCache, AgreesWithTheNaivePolicyUnderRandomOperations) {
-  std::mt19937_64 random(271828);
-  const auto below = [&](std::int64_t n) {
-    return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
-  };
-  std::vector<Fingerprint> keys;
-  for (std::uint64_t i = 0; i < 200; ++i) keys.push_back(key_of(i));
-  std::int64_t most_in_main = 0;
-  std::int64_t evictions = 0;
-  for (int run = 0; run < 60; ++run) {
-    const ResponseCacheConfig config{below(60), run % 3 == 0 ? 20 + below(5000) : 1'000'000'000,
-                                     run % 4 == 0 ? 0 : 50 + below(2000)};
-    Cache cache(config);
-    NaiveCache naive(config);
-    const std::int64_t universe = 20 + below(180);
-    Instant now = 0;
-    for (int step = 0; step < 3000; ++step) {
-      now += below(3);
-      const auto number = static_cast<std::uint64_t>(std::min(below(universe), below(universe)));
-      const Fingerprint& key = keys[number];
-      switch (below(20)) {
-        case 0: ASSERT_EQ(cache.erase(key), naive.erase(number)); break;
-        case 1: ASSERT_EQ(cache.expire(now), naive.expire(now)); break;
-        case 2: now += below(100); break;
-        case 3:
-        case 4:
-        case 5:
-        case 6:
-        case 7: {
-          const std::int64_t size = below(40) == 0 ? below(6000) : below(300);
-          ASSERT_EQ(cache.put(key, step, static_cast<std::size_t>(size), now), naive.put(number, step, size, now));
-          break;
-        }
-        default: {
-          const std::int64_t* got = cache.get(key, now);
-          const auto expected = naive.get(number, now);
-          ASSERT_EQ(got != nullptr, expected.has_value()) << "run " << run << " step " << step;
-          if (got == nullptr) break;
-          ASSERT_EQ(*got, *expected);
-        }
-      }
-      const ResponseCacheStats stats = cache.stats();
-      ASSERT_EQ(stats.entries, naive.count()) << "run " << run << " step " << step;
-      ASSERT_EQ(stats.bytes, naive.total());
-      ASSERT_EQ(stats.ghosts, naive.ghosts());
-      ASSERT_EQ(stats.evictions, naive.evictions);
-      ASSERT_EQ(stats.expirations, naive.expirations);
-      ASSERT_LE(stats.entries, config.max_entries);
-      ASSERT_LE(stats.bytes, config.max_bytes);
-      most_in_main = std::max(most_in_main, naive.in_main());
-    }
-    evictions += naive.evictions;
-  }
-  EXPECT_GT(most_in_main, 20) << "the operations reach the main queue";
-  EXPECT_GT(evictions, 1000);
 }
 
 }  // namespace

@@ -209,4 +209,24 @@ inline std::string segment_name(int number) {
   return std::string(20 - digits.size(), '0') + digits + ".journal";
 }
 
+inline std::string payload_of(std::uint64_t i) {
+  std::string text = "record " + std::to_string(i) + " ";
+  text.append(i % 97, static_cast<char>('a' + i % 26));
+  return text;
+}
+
+inline std::uint64_t append(JournalWriter& writer, std::uint64_t i) {
+  const auto seq = writer.append(static_cast<std::uint16_t>(i % 7), payload_of(i));
+  EXPECT_TRUE(seq) << seq.error().message();
+  return seq ? *seq : 0;
+}
+
+/// Records first .. last, with sequence numbers that are the same.
+inline void expect_records(const std::vector<ReadRecord>& records, std::uint64_t first, std::uint64_t last) {
+  ASSERT_EQ(records.size(), last - first + 1);
+  for (std::uint64_t i = first; i <= last; ++i) {
+    ASSERT_EQ(records[i - first], (ReadRecord{i, static_cast<std::uint16_t>(i % 7), payload_of(i)}));
+  }
+}
+
 }  // namespace llmcore::io
