@@ -103,25 +103,33 @@ class Catalogue:
             settings = Settings()
         self._own = {name: _own_card(price) for name, price in settings.prices.items()}
         self._clock = clock
-        self._found: dict[tuple[str, str], PriceCard | _Calendar | None] = {}
+        self._found: dict[tuple[str, str, bool], PriceCard | _Calendar | None] = {}
 
-    def card(self, provider: str, model: str, at: int | None = None) -> PriceCard | None:
+    def card(self, provider: str, model: str, at: int | None = None, *, free: bool = False) -> PriceCard | None:
         """What a model costs, or None if no price is known.
 
         :param provider: the provider's name, as in ``create_provider``
         :param model: as it was asked for, or as the answer names it
         :param at: Unix seconds; prices change. None: now
+        :param free: the provider charges nothing, though its name may not say so: what has no override costs 0
         """
         try:
-            found = self._found[provider, model]
+            found = self._found[provider, model, free]
         except KeyError:
-            found = self._look_up(provider, model)
+            found = self._look_up(provider, model, free)
         if isinstance(found, _Calendar):
             return found.at(self._clock() if at is None else at)
         return found
 
     def image_card(
-        self, provider: str, model: str, size: str = "", quality: str = "", at: int | None = None
+        self,
+        provider: str,
+        model: str,
+        size: str = "",
+        quality: str = "",
+        at: int | None = None,
+        *,
+        free: bool = False,
     ) -> PriceCard | None:
         """What a picture costs, or None if no price is known.
 
@@ -130,6 +138,7 @@ class Catalogue:
 
         :param size: as it was asked for; "" is the model's own
         :param quality: likewise
+        :param free: as for `card`
         """
         named = provider.lower(), model.lower()
         if max(map(len, (*named, size, quality))) > _LONGEST_NAME:
@@ -140,21 +149,22 @@ class Catalogue:
                 return own
         if (own := self._own_price(*named)) is not None:
             return own
-        if named[0] in _SELLS_PICTURES and (sold := _PER_IMAGE.get(_DATED.sub("", named[1]))) is not None:
+        if not free and named[0] in _SELLS_PICTURES and (sold := _PER_IMAGE.get(_DATED.sub("", named[1]))) is not None:
             price = sold.get((quality.lower() or "standard", size.lower() or "1024x1024"))
             return None if price is None else PriceCard(Rates(per_image=price * 1_000_000), (), _PICTURES_SOURCE)
-        return self.card(provider, model, at)
+        return self.card(provider, model, at, free=free)
 
-    def _look_up(self, provider: str, model: str) -> "PriceCard | _Calendar | None":
+    def _look_up(self, provider: str, model: str, free: bool) -> "PriceCard | _Calendar | None":
         if len(provider) > _LONGEST_NAME or len(model) > _LONGEST_NAME:
             return None
+        key = (provider, model, free)
         found: PriceCard | _Calendar | None = self._own_price(provider.lower(), model.lower())
         if found is None:
-            free = (host := HOSTS.get(provider.lower())) is not None and host.free
+            free = free or ((host := HOSTS.get(provider.lower())) is not None and host.free)
             found = PriceCard(Rates(), (), "free") if free else _published(provider, model)
         if len(self._found) >= _MOST_REMEMBERED:
             self._found.clear()
-        self._found[provider, model] = found
+        self._found[key] = found
         return found
 
     def _own_price(self, provider: str, model: str) -> PriceCard | None:

@@ -186,15 +186,15 @@ class Runtime:
             from llmcore.pricing import Catalogue
 
             self._catalogue = Catalogue(self.settings, clock=lambda: self.clock.now()[1] / 1e9)
-        return self._catalogue.card(provider.name, model, at)
+        return self._catalogue.card(provider.name, model, at, free=provider.free)
 
     def image_price(
         self, provider: "LLMProvider", model: str, size: str, quality: str, at: int | None = None
     ) -> PriceCard | None:
         """The price card of a picture, at Unix second `at` or now; None if its price is unknown."""
-        known = self.price(provider, model, at)  # makes the catalogue
+        self.price(provider, model, at)  # makes the catalogue
         assert self._catalogue is not None
-        return known if provider.local else self._catalogue.image_card(provider.name, model, size, quality, at)
+        return self._catalogue.image_card(provider.name, model, size, quality, at, free=provider.free)
 
     # --- inputs
     # -----------------------------------------------------------------------------------------------------------

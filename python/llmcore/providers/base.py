@@ -47,6 +47,7 @@ class LLMProvider(ABC):
 
     :cvar name: how settings, prices, limits and the ledger call it
     :cvar local: it answers inside this process and costs nothing: `answer` instead of HTTP
+    :cvar free: it charges nothing: what has no price of its own costs 0 there, and elsewhere an unknown sum
     :cvar host: its line in the table of :mod:`llmcore.hosts`; None: nothing is known of what its models can do, so that
         structured answers are asked for in words
     """
@@ -54,6 +55,10 @@ class LLMProvider(ABC):
     name: str
     local: bool = False
     host: Host | None = None
+
+    @property
+    def free(self) -> bool:
+        return self.local or (self.host is not None and self.host.free)
 
     @abstractmethod
     def encode(self, request: LLMRequest) -> HttpRequest:

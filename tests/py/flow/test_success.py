@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from llmcore.flow import Perform
-from llmcore.types import Failure, LLMCallStatusEnum, Outcome, Reply, ToolCall
+from llmcore.providers.llama import LocalLlamaProvider
+from llmcore.types import Failure, LLMCallStatusEnum, Money, Outcome, Reply, ToolCall
 from support.flow_bench import SECOND, Bench
 from support.scripted import ScriptedProvider, answer
 
@@ -61,6 +62,28 @@ def test_the_asked_models_price_stands_in_where_the_answering_one_has_none() -> 
     response = flow.ends(answer("hi", 10, 0, model="m1-of-tuesday"))
     assert response.cost is not None
     assert response.cost.nano_usd == 10_000
+
+
+def test_where_nothing_is_charged_a_call_costs_nothing_and_a_budget_lets_it_pass() -> None:
+    class Free(ScriptedProvider):
+        free = True
+
+    class WithoutAName(LocalLlamaProvider):
+        """A server that goes by a name which no table holds."""
+
+        def __init__(self) -> None:
+            super().__init__("http://127.0.0.1:9", name="p1")
+
+    bench = Bench(Free("p1"), budgets=[{"limit_usd": 1}])
+    flow = bench.flow()
+    flow.request()
+    response = flow.ends(answer("hi", 10, 5))
+    assert response.cost == Money(0)
+    assert bench.record.price_source == "free"
+    assert Bench(WithoutAName(), budgets=[{"limit_usd": 1}]).flow().request().url.startswith("http://127.0.0.1:9/v1")
+    own = Bench(Free("p1"), prices={"p1/m1": {"input": 1, "output": 2}}).flow()  # the power that it draws, say
+    own.request()
+    assert own.ends(answer("hi", 10, 5)).cost == Money(20_000)
 
 
 def test_usage_that_was_not_told_is_estimated_and_says_so(bench: Bench) -> None:

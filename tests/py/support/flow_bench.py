@@ -6,6 +6,7 @@ from typing import Any
 from llmcore.client import LLMClient
 from llmcore.clock import ManualClock
 from llmcore.flow import Park, Perform, Step
+from llmcore.providers.base import LLMProvider
 from llmcore.runtime import Runtime
 from llmcore.transport import TransportError
 from llmcore.types import CallRecord, HttpRequest, HttpResponse, LLMResponse, Message, Priority
@@ -19,7 +20,7 @@ Result = HttpResponse | TransportError | None
 class Bench:
     """A runtime on a clock that stands, and flows that nobody runs but the test."""
 
-    def __init__(self, *providers: ScriptedProvider, **settings: Any) -> None:
+    def __init__(self, *providers: LLMProvider, **settings: Any) -> None:
         self.clock = ManualClock()
         self.sink = ListSink()
         self.runtime = Runtime(
