@@ -328,11 +328,14 @@ __all__ = [
     "context",
     "create_provider",
     "instrument",
-    "llm_services_provider",
     "log_rag_query",
     "register_provider",
     "tool",
 ]
+
+
+#: Public as well, but not for ``from llmcore import *``, which would need the extra that they are for.
+_OF_EXTRAS = ("llm_services_provider",)
 
 
 def __getattr__(name: str) -> Any:
@@ -345,4 +348,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return sorted((*__all__, *_OF_EXTRAS))

@@ -137,14 +137,23 @@ def test_nothing_asks_the_system_for_time_or_luck_in_a_decision() -> None:
 
 
 def test_public_names_are_sorted_complete_and_found() -> None:
-    assert sorted(llmcore.__all__) == sorted(llmcore._HOME)
-    assert len(set(llmcore.__all__)) == len(llmcore.__all__)
-    for name in llmcore.__all__:
+    names = (*llmcore.__all__, *llmcore._OF_EXTRAS)
+    assert sorted(names) == sorted(llmcore._HOME)
+    assert len(set(names)) == len(names)
+    assert dir(llmcore) == sorted(names)
+    for name in names:
         assert getattr(llmcore, name) is not None
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
     typed = {alias.asname for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert typed == set(llmcore.__all__), "the names for type checkers are those found at run time"
+    assert typed == set(names), "the names for type checkers are those found at run time"
+
+
+def test_all_names_can_be_had_without_extras() -> None:
+    """`from llmcore import *` in an environment that has only what llmcore requires."""
+    missing = ["numpy", "psycopg", "fastapi", "instructor", "xllamacpp"]
+    source = f"import sys; sys.modules.update(dict.fromkeys({missing}))\nfrom llmcore import *\nLLMClient, UsageTracker"
+    subprocess.run([sys.executable, "-c", source], check=True)
 
 
 def test_no_public_name_is_hidden_by_a_module_of_that_name() -> None:
