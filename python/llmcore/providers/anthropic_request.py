@@ -129,7 +129,8 @@ def _conversation(given: Any, hoists: bool) -> tuple[list[dict[str, Any]], list[
         elif role == "tool":
             role, parts = "user", [_result(message, where)]
         elif role == "assistant":
-            parts = _parts(message.get("content"), where) + _calls(message, where)
+            parts = _parts(message.get("content"), where) + _parts(message.get("refusal"), where, only_text=True)
+            parts += _calls(message, where)
             if message.get("audio") or message.get("function_call"):
                 refuse(f"{where} holds sound or a function_call, which Anthropic has no form for")
         else:

@@ -51,7 +51,21 @@ _OPTIONS = {
     "presence_penalty": "presence_penalty",
 }
 _UNKNOWN = frozenset(
-    {"n", "logit_bias", "tool_choice", "parallel_tool_calls", "modalities", "audio", "prediction", "user", "store"}
+    {
+        "n",
+        "logit_bias",
+        "tool_choice",
+        "parallel_tool_calls",
+        "modalities",
+        "audio",
+        "prediction",
+        "user",
+        "store",
+        "reasoning_effort",
+        "verbosity",
+        "service_tier",
+        "web_search_options",
+    }
 )
 _FINISH = {"stop": "stop", "length": "length", "load": "load", "unload": "unload"}
 
@@ -154,10 +168,16 @@ def encode_native(request: LLMRequest) -> bytes:
         fields["options"] = options
     messages = checked(with_encoded_media(request.messages))
     fields |= params
-    return dump(fields, "messages", [_message(message, index) for index, message in enumerate(messages)])
+    named: dict[Any, Any] = {}
+    return dump(fields, "messages", [_message(message, index, named) for index, message in enumerate(messages)])
 
 
-def _message(message: dict[str, Any], index: int) -> dict[str, Any]:
+def _message(message: dict[str, Any], index: int, named: dict[Any, Any]) -> dict[str, Any]:
+    """:param named: the functions of the calls so far, by the calls' ids: results are told by function here"""
+    of_tool = message["role"] in ("tool", "function")
+    for key in ("audio", "function_call") if of_tool else ("audio", "function_call", "name"):
+        if message.get(key):
+            refuse(f"messages[{index}] holds {key}, which Ollama has no place for")
     content = message.get("content")
     texts: list[str] = []
     images: list[str] = []
@@ -176,13 +196,21 @@ def _message(message: dict[str, Any], index: int) -> dict[str, Any]:
             images.append(found.base64)
         else:
             refuse(f'messages[{index}]["content"][{at}]: Ollama has no {part.get("type")} in messages')
+    texts.append(text_of(message.get("refusal")))
+    images += listed(message.get("images") or (), f'messages[{index}]["images"]')
     told: dict[str, Any] = {"role": message["role"], "content": "".join(texts)}
     if images:
         told["images"] = images
+    if message.get("thinking"):
+        told["thinking"] = message["thinking"]
     if message.get("tool_calls"):
-        told["tool_calls"] = [_called(call, index) for call in listed(message["tool_calls"], "tool_calls")]
-    if message.get("name") or message.get("tool_name"):
-        told["tool_name"] = message.get("tool_name") or message["name"]
+        calls = listed(message["tool_calls"], "tool_calls")
+        told["tool_calls"] = [_called(call, index) for call in calls]
+        named.update((text_of(call.get("id")), call["function"].get("name")) for call in calls)
+    if of_tool:
+        name = message.get("tool_name") or message.get("name") or named.get(text_of(message.get("tool_call_id")))
+        if name:
+            told["tool_name"] = name
     return told
 
 

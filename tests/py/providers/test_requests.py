@@ -94,6 +94,17 @@ def body_of(name: str, **fields: Any) -> dict[str, Any]:
             "takes the bytes of a picture, not its URL",
         ),
         ("ollama", {"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "Ollama has no file"),
+        ("ollama", {"params": {"reasoning_effort": "low"}}, "Ollama's own API has no reasoning_effort"),
+        (
+            "ollama",
+            {"messages": [{"role": "user", "content": "x", "name": "Ada"}]},
+            "messages[0] holds name",
+        ),
+        (
+            "ollama",
+            {"messages": [{"role": "assistant", "content": "x", "audio": {}}]},
+            "messages[0] holds audio, which",
+        ),
         ("mistral", {"params": {"logit_bias": {}}}, "mistral has no logit_bias"),
         ("openai", {"params": {"stream": True}}, "stream is not a param"),
         ("anthropic", {"params": {"stream": True}}, "stream is not a param"),
@@ -231,6 +242,34 @@ def test_a_picture_reaches_every_api_in_its_own_form() -> None:
     assert body_of("anthropic", messages=picture)["messages"][0]["content"][0]["source"]["data"] == text
     assert body_of("responses", messages=picture)["input"][0]["content"][0]["image_url"].endswith(text)
     assert body_of("ollama", messages=picture)["messages"][0]["images"] == [text]
+
+
+def test_a_refusal_goes_back_as_what_was_said() -> None:
+    said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "refusal": "No."}]
+    assert body_of("anthropic", messages=said)["messages"][1] == {"role": "assistant", "content": "No."}
+    assert body_of("ollama", messages=said)["messages"][1] == {"role": "assistant", "content": "No."}
+    assert body_of("responses", messages=said)["input"][1]["content"] == [{"type": "refusal", "refusal": "No."}]
+
+
+def test_ollama_hears_which_function_gave_which_result() -> None:
+    calls = [
+        {"id": f"call_{name}", "type": "function", "function": {"name": name, "arguments": "{}"}} for name in ("f", "g")
+    ]
+    messages = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "call_g", "content": "2"},
+        {"role": "tool", "tool_call_id": "call_f", "content": "1"},
+    ]
+    assert body_of("ollama", messages=messages)["messages"][2:] == [
+        {"role": "tool", "tool_name": "g", "content": "2"},
+        {"role": "tool", "tool_name": "f", "content": "1"},
+    ]
+
+
+def test_what_is_in_ollamas_own_form_passes_as_it_is() -> None:
+    own = {"role": "user", "content": "What is it?", "images": ["aGk="], "thinking": "Hm."}
+    assert body_of("ollama", messages=[own])["messages"] == [own]
 
 
 def test_a_data_url_that_is_none_is_refused() -> None:
