@@ -102,8 +102,8 @@ def body_of(name: str, **fields: Any) -> dict[str, Any]:
         ),
         (
             "ollama",
-            {"messages": [{"role": "assistant", "content": "x", "audio": {}}]},
-            "messages[0] holds audio, which",
+            {"messages": [{"role": "assistant", "content": "x", "audio": {"id": "a"}}]},
+            "messages[0] holds audio",
         ),
         ("mistral", {"params": {"logit_bias": {}}}, "mistral has no logit_bias"),
         ("openai", {"params": {"stream": True}}, "stream is not a param"),
