@@ -13,7 +13,7 @@ llmcore_target(llmcore_c)
 target_compile_definitions(llmcore_c PRIVATE LLMCORE_C_BUILD)
 target_link_libraries(llmcore_c PRIVATE llmcore_net)
 set_target_properties(llmcore_c PROPERTIES EXPORT_NAME c OUTPUT_NAME llmcore VERSION ${PROJECT_VERSION}
-                                           SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+                                           SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR} INSTALL_RPATH "${llmcore_beside}")
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   target_link_options(llmcore_c PRIVATE "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports_c.map")
   set_property(TARGET llmcore_c APPEND PROPERTY LINK_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/exports_c.map")

@@ -47,6 +47,13 @@ function(llmcore_target target)
   target_link_libraries(${target} PRIVATE "$<BUILD_INTERFACE:llmcore_warnings>")
 endfunction()
 
+# A shared library finds the others beside it, wherever they are installed: a program that links one of them need not name the rest.
+if(APPLE)
+  set(llmcore_beside "@loader_path")
+else()
+  set(llmcore_beside "$ORIGIN")
+endif()
+
 set(LLMCORE_LIBRARY_TYPE STATIC)
 if(LLMCORE_SHARED)
   set(LLMCORE_LIBRARY_TYPE SHARED)
@@ -62,7 +69,7 @@ function(llmcore_library target name)
     set_target_properties(
       ${target}
       PROPERTIES CXX_VISIBILITY_PRESET default VISIBILITY_INLINES_HIDDEN OFF WINDOWS_EXPORT_ALL_SYMBOLS ON VERSION ${PROJECT_VERSION}
-                 SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+                 SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR} INSTALL_RPATH "${llmcore_beside}")
     if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
       target_link_options(${target} PRIVATE "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map")
       set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/exports.map")

@@ -174,7 +174,7 @@ if(LLMCORE_SANITIZE)
   endforeach()
 else()
   # Projects of their own use the library as a stranger would.
-  set(llmcore_ways find_package add_subdirectory pkg_config no_rtti shared)
+  set(llmcore_ways find_package add_subdirectory fetch_content pkg_config no_rtti shared)
   if(TARGET llmcore_net)
     list(APPEND llmcore_ways frame_loop village)
   endif()
@@ -182,7 +182,8 @@ else()
     add_test(NAME consumer.${way}
              COMMAND "${CMAKE_COMMAND}" -D "WAY=${way}" -D "LLMCORE_SOURCE_DIR=${PROJECT_SOURCE_DIR}" -D
                      "LLMCORE_BINARY_DIR=${PROJECT_BINARY_DIR}" -D "GENERATOR=${CMAKE_GENERATOR}" -D "CXX=${CMAKE_CXX_COMPILER}" -D
-                     "LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}" -D "VERSION=${LLMCORE_VERSION}" -D "NM=${CMAKE_NM}" -P
+                     "LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}" -D "VERSION=${LLMCORE_VERSION}" -D "NM=${CMAKE_NM}" -D
+                     "NET=$<TARGET_EXISTS:llmcore_net>" -P
                      "${PROJECT_SOURCE_DIR}/tests/cpp/consumers/run.cmake")
     set_tests_properties(consumer.${way} PROPERTIES SKIP_REGULAR_EXPRESSION "-- skipped: ")
   endforeach()

@@ -6,7 +6,10 @@
 #   village           the example game in Ogre, from the same tree: frames drawn without a screen, recorded and replayed
 #   pkg_config        the same tree, with nothing but a compiler and pkg-config
 #   add_subdirectory  as a part of another project
-#   shared            as a part of another project that wants shared libraries
+#   fetch_content     the same, from an archive of the sources
+#   shared            as a part of another project that wants shared libraries, and from the tree where that installs them
+#
+# NET is whether llmcore::net was built, and the C interface with it.
 set(work "${LLMCORE_BINARY_DIR}/consumers/${WAY}")
 file(REMOVE_RECURSE "${work}")
 
@@ -30,18 +33,25 @@ endif()
 
 set(source "${WAY}")
 set(hints "")
+if(NET)
+  list(APPEND hints -DNET=ON)
+endif()
 if(WAY STREQUAL "find_package" OR WAY STREQUAL "no_rtti" OR WAY STREQUAL "pkg_config" OR WAY STREQUAL "frame_loop" OR WAY STREQUAL "village")
   set(source find_package)
   run("${CMAKE_COMMAND}" --install "${LLMCORE_BINARY_DIR}" --prefix "${work}/prefix" --component development)
   # Moved after the install: a package that remembers where it was built would not be found.
   file(RENAME "${work}/prefix" "${work}/moved")
-  set(hints "-DCMAKE_PREFIX_PATH=${work}/moved")
+  list(APPEND hints "-DCMAKE_PREFIX_PATH=${work}/moved")
 endif()
 if(WAY STREQUAL "no_rtti")
   list(APPEND hints "-DCMAKE_CXX_FLAGS=-fno-rtti -fno-exceptions" -DALL_HEADERS=ON)
 elseif(WAY STREQUAL "shared")
   set(source add_subdirectory)
-  list(APPEND hints -DLLMCORE_SHARED=ON)
+  list(APPEND hints -DLLMCORE_SHARED=ON -DLLMCORE_INSTALL=ON -DLLMCORE_C=ON)
+elseif(WAY STREQUAL "fetch_content")
+  file(MAKE_DIRECTORY "${work}")
+  run("${CMAKE_COMMAND}" -E chdir "${LLMCORE_SOURCE_DIR}" "${CMAKE_COMMAND}" -E tar czf "${work}/llmcore.tar.gz" CMakeLists.txt pyproject.toml cmake cpp)
+  list(APPEND hints "-DARCHIVE=${work}/llmcore.tar.gz" -DLLMCORE_NET=OFF)
 endif()
 
 if(WAY STREQUAL "frame_loop")
@@ -100,6 +110,12 @@ if(WAY STREQUAL "pkg_config")
   separate_arguments(flags NATIVE_COMMAND "${flags}")
   run("${CXX}" "-DEXPECTED_VERSION=\"${VERSION}\"" "${CMAKE_CURRENT_LIST_DIR}/main.cpp" ${flags} -o "${work}/consumer")
   run("${work}/consumer")
+  if(NET)
+    execute_process(COMMAND "${pkg_config}" --cflags --libs llmcore-net OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE)
+    separate_arguments(flags NATIVE_COMMAND "${flags}")
+    run("${CXX}" "${CMAKE_CURRENT_LIST_DIR}/net.cpp" ${flags} -o "${work}/consumer_net")
+    run("${work}/consumer_net")
+  endif()
   return()
 endif()
 
@@ -108,8 +124,21 @@ run("${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}/${source}" -B "${work}/buil
     "-DEXPECTED_VERSION=${VERSION}" ${hints})
 run("${CMAKE_COMMAND}" --build "${work}/build")
 run("${work}/build/consumer")
+if(EXISTS "${work}/build/consumer_net")
+  run("${work}/build/consumer_net")
+endif()
 
 if(WAY STREQUAL "shared")
+  # Each library finds those that it needs beside it.
+  run("${CMAKE_COMMAND}" --install "${work}/build" --prefix "${work}/prefix" --component development)
+  file(RENAME "${work}/prefix" "${work}/moved")
+  run("${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}/find_package" -B "${work}/installed" -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${CXX}"
+      "-DEXPECTED_VERSION=${VERSION}" "-DCMAKE_PREFIX_PATH=${work}/moved" "-DNET=${NET}")
+  run("${CMAKE_COMMAND}" --build "${work}/installed")
+  run("${work}/installed/consumer")
+  if(NET)
+    run("${work}/installed/consumer_net")
+  endif()
   # The libraries give away what is llmcore's, and nothing of the standard library that was compiled into them.
   file(GLOB_RECURSE libraries "${work}/build/llmcore/libllmcore_*.so")
   if(NOT libraries)
