@@ -173,6 +173,39 @@ def test_threads_share_the_wait_for_the_disk(tmp_path: Path) -> None:
         assert [int(payload) for _, kind, payload in records if kind == number] == list(range(each))
 
 
+# Eight threads read with one reader, while what each record sets off, the collection of garbage, reads with it too.
+SHARED = """
+import gc, sys, threading
+from llmcore import JournalReader
+reader, taken, filler = JournalReader(sys.argv[1]), [], []
+class Garbage:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        taken.append(next(reader, None))
+def work():
+    for record in reader:
+        taken.append(record)  # kept, so that the next one is a new object, before which garbage may be collected
+        Garbage()
+        filler.append([[] for _ in range(len(taken) % 3)])  # so that it is, sooner or later
+gc.set_threshold(5)
+sys.setswitchinterval(1e-6)
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert sorted(record[0] for record in taken if record) == list(range(1, 2001)), len(taken)
+"""
+
+
+def test_threads_share_a_reader_with_whatever_its_records_set_off(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, ack="memory") as journal:
+        for number in range(2000):
+            journal.append(1, b"%d" % number)
+    subprocess.run([sys.executable, "-W", "error", "-c", SHARED, tmp_path], check=True, timeout=60)
+
+
 CHILD = """
 import os, sys
 from llmcore import JournalError, JournalReader, JournalWriter
