@@ -20,7 +20,7 @@ from llmcore.call_context import inside
 from llmcore.errors import LLMError
 from llmcore.estimate import fill_in
 from llmcore.exchange import Exchange
-from llmcore.kinds import price
+from llmcore.kinds import checked, price
 from llmcore.providers.stream import StreamDecoder
 from llmcore.transport import TransportError
 from llmcore.types import (
@@ -126,7 +126,7 @@ class Streamed:
         """What it has come to, if this was its end."""
         try:
             with self._lock:
-                return self._decoder.finish()
+                return checked(self._request, self._decoder.finish())
         except Exception as error:
             return fault_of(self._provider, error)
 
@@ -205,7 +205,10 @@ def streamed_attempt(runtime: "Host", call: Call, send: "Send") -> Generator[Ope
                         broken = body
                         decoded = Failure(body.outcome, str(body), status=came.status)
                     else:
-                        decoded = provider.decode(came.status, noted.headers, body)
+                        decoded = checked(request, provider.decode(came.status, noted.headers, body))
+                        if not isinstance(decoded, Failure):
+                            told = f"HTTP {came.status} instead of a stream"
+                            decoded = Failure(Outcome.SERVER_ERROR, told, status=came.status)
     except Exception as error:
         decoded = fault_of(provider, error)
         observation = None

@@ -179,6 +179,8 @@ def checked(request: Request, told: Reply | Failure) -> Reply | Failure:
     """The answer, or a failure if it is none to what was asked for."""
     if isinstance(told, Failure):
         return told
+    if not isinstance(told, Reply):
+        raise TypeError(f"decode() gave {type(told).__name__}, which is neither a Reply nor a Failure")
     problem = None
     if isinstance(request, EmbeddingRequest):
         problem = _not_vectors(request, told)

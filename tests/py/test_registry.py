@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,33 @@ def test_a_provider_of_ones_own_is_made_from_the_settings() -> None:
     assert create_provider("my-own", settings).name == "my-own"
     assert seen[0] is settings
     assert "my-own" in known_providers()
+
+
+def test_a_class_of_ones_own_is_registered_as_it_is() -> None:
+    class Needless(OfflineProvider):
+        name = "needless"
+
+    class Choosy(OfflineProvider):
+        name = "choosy"
+
+        def __init__(self, settings: Settings) -> None:
+            self.settings = settings
+
+    register_provider("needless", Needless)
+    register_provider("choosy", Choosy)
+    settings = Settings()
+    assert type(create_provider("needless", settings)) is Needless
+    made = create_provider("choosy", settings)
+    assert isinstance(made, Choosy)
+    assert made.settings is settings
+
+
+@pytest.mark.parametrize("wrong", [None, 5, OfflineProvider()])
+def test_what_is_no_name_and_no_factory_is_refused(wrong: Any) -> None:
+    with pytest.raises(LLMConfigError, match="the name of a provider is a string"):
+        create_provider(wrong)
+    with pytest.raises(LLMConfigError, match="by its class or a function"):
+        register_provider("mine", wrong)
 
 
 def test_a_built_in_name_can_be_taken_over() -> None:

@@ -24,11 +24,18 @@ _MOST = 1 << 53
 
 
 def text_of(headers: Headers, name: str) -> str | None:
-    """A header's value; None also where its bytes are no text. `name` is in lower case."""
+    """A header's value; None also where its bytes are no text.
+
+    :param headers: of a HTTP client, or a dict whose names may be in any case
+    :param name: in lower case
+    """
     try:
-        return headers.get(name)
+        found = headers.get(name)
     except ValueError:  # pyreqwest, of a value that is not ASCII
         return None
+    if found is None and type(headers) is dict:
+        return next((value for given, value in headers.items() if given.lower() == name), None)
+    return found
 
 
 def request_id(headers: Headers, key: str | None) -> str | None:

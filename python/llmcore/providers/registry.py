@@ -9,7 +9,7 @@ Entry points are looked up when a name is asked for that is neither registered n
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from llmcore.errors import LLMConfigError
 from llmcore.hosts import HOSTS, Host
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create_provider", "known_providers", "register_provider"]
 
-Factory = Callable[["Settings"], LLMProvider]
+Factory = Callable[["Settings"], LLMProvider] | type[LLMProvider]
 
 ENTRY_POINTS = "llmcore.providers"
 
@@ -46,11 +46,24 @@ def create_provider(name: str, settings: "Settings | None" = None) -> LLMProvide
 
 
 def _made(name: str, factory: Factory, settings: "Settings | None") -> LLMProvider:
-    made: object = factory(settings or _default_settings())
-    if not isinstance(made, LLMProvider) or made.name != name:
+    made: object
+    if isinstance(factory, type) and not _wants_settings(factory):
+        made = factory()
+    else:
+        made = cast("Callable[[Settings], object]", factory)(settings or _default_settings())
+    if not isinstance(made, LLMProvider) or getattr(made, "name", None) != name:
         problem = f"the factory registered as {name!r} made {made!r}, which is no LLMProvider of that name"
         raise LLMConfigError(problem, provider=name)
     return made
+
+
+def _wants_settings(made: type) -> bool:
+    """Whether a class is made from something, or from what it calls settings."""
+    from inspect import Parameter, signature
+
+    parameters = signature(made).parameters.values()
+    own = [one for one in parameters if one.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
+    return any(one.default is Parameter.empty or one.name == "settings" for one in own)
 
 
 def _built_in(host: Host, settings: "Settings | None") -> LLMProvider:
@@ -93,10 +106,13 @@ def _built_in(host: Host, settings: "Settings | None") -> LLMProvider:
 def register_provider(name: str, factory: Factory) -> None:
     """Makes a provider of one's own known to this process. A name that is taken, by a built-in one too, is taken over.
 
-    :param factory: called with the Settings when the provider is first needed; what it makes has that name
+    :param factory: called with the Settings when the provider is first needed; or a class of providers, which is called
+        without them if it needs nothing. What it makes has that name
     :raises LLMConfigError: the name cannot be used in settings
     """
     normal = _normal(name)
+    if not callable(factory):
+        raise LLMConfigError(f"a provider is registered by its class or a function, not by {type(factory).__name__}")
     if not normal or "/" in normal or not normal.isprintable() or " " in normal:
         raise LLMConfigError(f'{name!r} is no name for a provider: take letters, digits, "." and "-"')
     _registered[normal] = factory
@@ -114,6 +130,8 @@ def _announced() -> "EntryPoints":
 
 
 def _normal(name: str) -> str:
+    if not isinstance(name, str):
+        raise LLMConfigError(f"the name of a provider is a string, not {type(name).__name__}")
     return name.strip().lower().replace("_", "-")
 
 

@@ -108,6 +108,20 @@ def test_a_bug_in_a_users_provider_ends_the_attempt_and_not_the_books(
     assert bench.rests()
 
 
+def test_a_users_provider_that_decodes_to_nothing_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    class Nothing(ScriptedProvider):
+        def decode(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
+            return None  # type: ignore[return-value]
+
+    bench = Bench(Nothing("p1"))
+    flow = bench.flow("hello")
+    flow.request()
+    with pytest.raises(LLMServerError, match="own code raised TypeError"):
+        flow.go(answer())
+    assert "decode() gave NoneType, which is neither a Reply nor a Failure" in caplog.text
+    assert bench.rests()
+
+
 def test_a_bug_in_a_users_provider_is_not_repeated_but_failed_over(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     bench = Bench(Raising("p1", "decode", TypeError("no")), ScriptedProvider("p2"))

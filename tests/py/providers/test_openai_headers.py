@@ -1,5 +1,6 @@
 """Chat Completions: what the headers of an answer say about limits, and about who answered."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -96,3 +97,20 @@ def test_header_values_that_are_no_text_read_as_absent() -> None:
     assert (failure.request_id, failure.retry_after, failure.should_retry) == (None, None, None)
     assert provider.observe(headers) is None
     assert isinstance(provider.decode(200, headers, chat_body()), Reply)
+
+
+@pytest.mark.parametrize("written", [str.lower, str.upper, str.title])
+def test_names_of_headers_are_read_in_any_case(written: Callable[[str], str]) -> None:
+    sent = {
+        "retry-after": "2",
+        "x-should-retry": "false",
+        "x-request-id": "req_1",
+        "x-ratelimit-remaining-requests": "5",
+    }
+    headers = {written(name): value for name, value in sent.items()}
+    failure = provider.decode(429, headers, b"")
+    assert isinstance(failure, Failure)
+    assert (failure.request_id, failure.retry_after, failure.should_retry) == ("req_1", 2.0, False)
+    observed = provider.observe(headers)
+    assert observed is not None
+    assert observed.remaining_requests == 5

@@ -7,7 +7,7 @@ from llmcore.flow_stream import Result
 from llmcore.providers.openai import OpenAIProvider
 from llmcore.providers.stream import StreamDecoder
 from llmcore.transport import TransportError
-from llmcore.types import Chunk, Failure, LLMCallStatusEnum, Outcome, Reply
+from llmcore.types import Chunk, Failure, LLMCallStatusEnum, Outcome, Reply, Usage
 from support.stream_bench import DONE, SECOND, Bench, Head, event, spent, usage
 
 # --- before the first chunk -------------------------------------------------------------------------------------------
@@ -201,6 +201,39 @@ class BrokenDecoder(StreamDecoder):
 
     def finish(self) -> Reply | Failure:
         raise ZeroDivisionError("secret text")
+
+
+class NoAnswer(StreamDecoder):
+    def feed(self, data: bytes) -> list[Chunk]:
+        return []
+
+    def finish(self) -> Reply | Failure:
+        return None  # type: ignore[return-value]
+
+
+def test_a_users_decoder_that_ends_in_nothing_is_told_of(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(OpenAIProvider, "stream_decoder", lambda self, headers=None: NoAnswer())
+    flow = bench.flow(input_tokens=100)
+    flow.opens()
+    flow.reads(Head())
+    with pytest.raises(LLMServerError, match="own code raised TypeError"):
+        flow.go(b"")
+    assert "neither a Reply nor a Failure" in caplog.text
+    assert bench.rests()
+
+
+def test_an_answer_with_another_status_than_200_is_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = Reply("one", "m1", Usage(input_uncached=1, output_text=1))
+    monkeypatch.setattr(OpenAIProvider, "decode", lambda self, status, headers, body: taken)
+    bench = Bench(retry={"max_attempts": 1})
+    flow = bench.flow(input_tokens=100)
+    flow.opens()
+    flow.reads(Head(201))
+    with pytest.raises(LLMServerError, match="HTTP 201 instead of a stream"):
+        flow.go(b"")
+    assert bench.rests()
 
 
 def test_a_bug_in_a_users_decoder_ends_the_call_and_not_the_books(
