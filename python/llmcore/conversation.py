@@ -33,6 +33,9 @@ _MOST_CALLS = 1_000  # in one message
 Content = str | list[dict[str, Any]]
 
 
+_estimator = TokenEstimator()  # which learns nothing here
+
+
 class _Unit(msgspec.Struct):
     """Messages that stay together."""
 
@@ -62,7 +65,6 @@ class ConversationMemory:
         self._system_prompt = _text("system_prompt", system_prompt)
         self._max_messages = _positive("max_messages", max_messages)
         self._max_tokens = None if max_tokens is None else _positive("max_tokens", max_tokens)
-        self._estimator = TokenEstimator()
         self._units: list[_Unit] = []
 
     @property
@@ -232,7 +234,7 @@ class ConversationMemory:
     def _append(self, units: list[_Unit], message: Message) -> None:
         """Adds a message, or the result of a tool to the unit of its call."""
         waiting = units[-1].waiting if units else []
-        tokens = 0 if self._max_tokens is None else self._estimator.messages([message])
+        tokens = 0 if self._max_tokens is None else _estimator.messages([message])
         if message["role"] == "tool":
             if message["tool_call_id"] not in waiting:
                 _refuse(f"no tool call waits for the result of that id; waiting are: {_shown(waiting)}")
@@ -248,7 +250,7 @@ class ConversationMemory:
         messages = sum(len(unit.messages) for unit in units)
         most_tokens, tokens = self._max_tokens, 0
         if most_tokens is not None:
-            tokens = sum(unit.tokens for unit in units) + self._estimator.messages(self._system())
+            tokens = sum(unit.tokens for unit in units) + _estimator.messages(self._system())
 
         def too_much() -> bool:
             return messages > self._max_messages or (most_tokens is not None and tokens > most_tokens)

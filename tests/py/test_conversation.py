@@ -4,8 +4,10 @@ The properties are looked for in random conversations; chat() is shown against a
 """
 
 import asyncio
+import copy
 import json
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +273,17 @@ def test_the_seeds_interface_and_copies_of_ones_own() -> None:
     memory.clear()
     assert memory.get_messages() == [{"role": "system", "content": "You play poker."}]
     assert ConversationMemory().get_messages() == []
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda memory: pickle.loads(pickle.dumps(memory))])
+def test_a_conversation_is_copied_and_pickled(copied: Callable[[ConversationMemory], ConversationMemory]) -> None:
+    memory = ConversationMemory("Be brief.", max_messages=7, max_tokens=500)
+    memory.add_user("How many chips has Bob?")
+    memory.add_assistant(None, [ToolCall("call_1", "chips_of", "{}")])
+    other = copied(memory)
+    assert other.to_dict() == memory.to_dict()
+    other.add_tool_result("call_1", "1,250")
+    assert (other.pending, memory.pending) == ([], ["call_1"])
 
 
 def test_tool_calls_wait_for_their_results() -> None:
