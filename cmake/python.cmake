@@ -19,6 +19,7 @@ set(LLMCORE_BINDING_SOURCES
     register_ledger.cpp
     register_ledger_columns.cpp
     register_ledger_sums.cpp
+    register_messages.cpp
     register_money.cpp
     register_offline.cpp
     register_rate_limiter.cpp

@@ -29,5 +29,6 @@ void register_journal(py::module_& m);
 void register_ledger(py::module_& m);
 void register_ledger_columns(py::module_& m);
 void register_ledger_sums(py::module_& m);
+void register_messages(py::module_& m);
 
 }  // namespace llmcore::bindings

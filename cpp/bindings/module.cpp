@@ -23,4 +23,5 @@ PYBIND11_MODULE(_core, m) {
   register_ledger(m);
   register_ledger_columns(m);
   register_ledger_sums(m);
+  register_messages(m);
 }

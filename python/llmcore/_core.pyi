@@ -20,6 +20,7 @@ from typing import (
     SupportsFloat,
     SupportsIndex,
     TypedDict,
+    TypeGuard,
     final,
     type_check_only,
 )
@@ -1373,6 +1374,12 @@ def text_weight(text: str) -> int:
 
     :raises UnicodeEncodeError: it holds half of a surrogate pair
     """
+
+def are_plain(messages: object, /) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether it is a list of dicts that hold a role and a content each, both text, and nothing else."""
+
+def plain_weight(messages: object, /) -> int:
+    """The text weight of such messages together; -1: they are not plain."""
 
 def column_arrays(values: list[Any], width: SupportsIndex) -> tuple[str, ...]:
     """The columns of rows in a flat list, each as one array in the form that PostgreSQL reads."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from llmcore._core import text_weight
+from llmcore._core import plain_weight, text_weight
 from llmcore.types import Message, Reply, Request, Usage
 
 __all__ = ["PromptSize", "TokenEstimate", "TokenEstimator", "fill_in"]
@@ -309,6 +309,20 @@ def _faded(known: _Model, size: PromptSize, actual: int) -> _Model:
 
 
 def _measure(messages: list[Message], tools: Any, response_format: Any) -> PromptSize:
+    text, media, risk = plain_weight(messages), 0, 0
+    if text < 0:
+        text, media, risk = _measured(messages)
+    schemas = 0
+    if tools and isinstance(tools, list):
+        schemas, found = _schemas(tools, len(tools))
+        risk += found
+    if isinstance(response_format, dict) and response_format.get("type") == "json_schema":
+        schemas += _schemas(response_format, 1)[0]
+    return PromptSize(len(messages), text, schemas, media, risk)
+
+
+def _measured(messages: list[Message]) -> tuple[int, int, int]:
+    """(text, media, risk) of messages that are not plain text."""
     text = media = risk = 0
     for message in messages:
         content = message.get("content")
@@ -330,13 +344,7 @@ def _measure(messages: list[Message], tools: Any, response_format: Any) -> Promp
         for call in calls if isinstance(calls, list) else (message.get("function_call"),):
             if isinstance(call, dict):
                 text += _CALL + _text_in(call)
-    schemas = 0
-    if tools and isinstance(tools, list):
-        schemas, found = _schemas(tools, len(tools))
-        risk += found
-    if isinstance(response_format, dict) and response_format.get("type") == "json_schema":
-        schemas += _schemas(response_format, 1)[0]
-    return PromptSize(len(messages), text, schemas, media, risk)
+    return text, media, risk
 
 
 def _text(text: str) -> int:

@@ -17,6 +17,7 @@ What is returned and raised is of the SDK's types; the :class:`~llmcore.errors.L
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import openai
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from openai._models import FinalRequestOptions
+    from openai.resources.chat import AsyncChat, Chat
+    from openai.resources.responses import AsyncResponses, Responses
 
     from llmcore.config import Settings
     from llmcore.flow import Step
@@ -243,6 +246,20 @@ class OpenAI(openai.OpenAI):
         """The runtime that its calls go through."""
         return self._calls.view.runtime
 
+    @cached_property
+    def chat(self) -> "Chat":
+        """Chat completions."""
+        from llmcore.openai_create import PlainChat
+
+        return PlainChat(self)
+
+    @cached_property
+    def responses(self) -> "Responses":
+        """Responses."""
+        from llmcore.openai_create import PlainResponses
+
+        return PlainResponses(self)
+
     def copy(self, **options: Any) -> "OpenAI":
         """A client like this one except for `options`. It shares the runtime."""
         return super().copy(**_copied(self._calls, options))
@@ -316,6 +333,20 @@ class AsyncOpenAI(openai.AsyncOpenAI):
     def runtime(self) -> "Runtime":
         """The runtime that its calls go through."""
         return self._calls.view.runtime
+
+    @cached_property
+    def chat(self) -> "AsyncChat":
+        """Chat completions."""
+        from llmcore.openai_create import PlainAsyncChat
+
+        return PlainAsyncChat(self)
+
+    @cached_property
+    def responses(self) -> "AsyncResponses":
+        """Responses."""
+        from llmcore.openai_create import PlainAsyncResponses
+
+        return PlainAsyncResponses(self)
 
     def copy(self, **options: Any) -> "AsyncOpenAI":
         """A client like this one except for `options`. It shares the runtime."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from openai._models import FinalRequestOptions
 
-__all__ = ["HOP", "PlainCalls", "plain_answer"]
+__all__ = ["HOP", "PlainCalls", "is_of_the_sdk", "plain_answer"]
 
 #: What the HTTP client says of the connection and of bodies on it, which is the transport's own affair.
 HOP: Final = ("host", "connection", "content-length", "accept-encoding")
@@ -64,7 +64,7 @@ class PlainCalls:
             or client.params
             or client.cookies
             or getattr(sdk, "_provider_runtime", None) is not None
-            or not all(_is_the_sdks(sdk, name) for name in _LEFT_OUT)
+            or not all(is_of_the_sdk(getattr(sdk, name, None)) for name in _LEFT_OUT)
             or _log.isEnabledFor(logging.DEBUG)
         ):
             return None
@@ -89,11 +89,13 @@ class PlainCalls:
         return known[1]
 
 
-def _is_the_sdks(sdk: Any, name: str) -> bool:
-    """Whether a method is as the SDK defines it, on the object and on its class."""
-    method = getattr(sdk, name, None)
-    of = method.__func__ if type(method) is MethodType else None
-    return type(of) is FunctionType and of.__globals__["__name__"].startswith("openai.")
+def is_of_the_sdk(function: Any) -> bool:
+    """Whether a function, or a method of an object, is one that the SDK defines: not a subclass, nor a library that
+    wraps it to see the calls.
+    """
+    if type(function) is MethodType:
+        function = function.__func__
+    return type(function) is FunctionType and function.__globals__["__name__"].startswith("openai.")
 
 
 def plain_answer(

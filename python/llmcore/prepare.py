@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from llmcore._core import AlertRecord, Target
+from llmcore._core import AlertRecord, Target, are_plain
 from llmcore.call import Call, Observers
 from llmcore.call_context import CONTEXT_FIELDS, resolve
 from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
@@ -417,6 +417,8 @@ def _encoded_for_size(provider: "LLMProvider", request: LLMRequest) -> bytes:
 
 
 def _checked_messages(messages: object) -> list[Message]:
+    if are_plain(messages):
+        return messages  # nearly always
     if not isinstance(messages, list) or not messages:
         raise LLMValidationError('messages is a non-empty list of {"role": ..., "content": ...}')
     for index, message in enumerate(messages):

@@ -29,7 +29,7 @@ LAYERS = (
     {"prepare"},
     {"embeddings", "images"},
     {"client", "aclient", "stream", "structured", "structured_instructor", "search", "tools"},
-    {"service", "openai", "openai_errors", "openai_plain", "openai_streams"},
+    {"service", "openai", "openai_errors", "openai_create", "openai_plain", "openai_streams"},
     {"cli", "integrations"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -39,14 +39,7 @@ CONFINED = {
     "sqlalchemy": ("ledger/", "cli/"),
     "alembic": ("ledger/",),
     "pyreqwest": ("transport/native.py",),
-    "openai": (
-        "transport/sdk.py",
-        "structured_instructor.py",
-        "openai.py",
-        "openai_errors.py",
-        "openai_plain.py",
-        "openai_streams.py",
-    ),
+    "openai": ("transport/sdk.py", "structured_instructor.py", "openai"),
     "fastapi": ("integrations/", "dashboard/"),
     "instructor": ("structured_instructor.py",),
     "httpx2": ("transport/sdk.py",),

@@ -20,11 +20,14 @@ from llmcore._core import (
     Rates,
     Usage,
     Verdict,
+    are_plain,
     counts_against_health,
     fingerprint,
     now,
     outcome_of_status,
+    plain_weight,
     sha256,
+    text_weight,
     to_micro_usd,
     uuid7,
     uuid7_milliseconds,
@@ -309,3 +312,42 @@ def test_members_are_small_integers_with_the_names_of_the_ledger() -> None:
     assert [outcome.name.lower() for outcome in Outcome][:3] == ["ok", "timeout", "connection"]
     assert [int(outcome) for outcome in Outcome] == list(range(17))
     assert Health(0) is Health.HEALTHY
+
+
+PLAIN_MESSAGE = {"role": "user", "content": "Grüße 7"}
+
+
+class _Text(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        (PLAIN_MESSAGE,),
+        "user",
+        None,
+        ["user"],
+        [{}],
+        [{"role": "user"}],
+        [{"role": "user", "text": "Hi"}],
+        [{"role": "user", "content": None}],
+        [{"role": "user", "content": ["Hi"]}],
+        [{"role": 1, "content": "Hi"}],
+        [{"role": "user", "content": b"Hi"}],
+        [{"role": "user", "content": _Text("Hi")}],
+        [{"role": "user", "content": "half \ud800"}],
+        [{"role": "\ud800", "content": "Hi"}],
+        [PLAIN_MESSAGE, {**PLAIN_MESSAGE, "name": "ada"}],
+    ],
+)
+def test_messages_with_anything_special_are_not_plain(messages: object) -> None:
+    assert are_plain(messages) is False
+    assert plain_weight(messages) == -1
+
+
+def test_plain_messages_weigh_what_their_text_does() -> None:
+    messages = [PLAIN_MESSAGE, {"content": "", "role": ""}, {"role": "assistant", "content": "日本 and more.\n" * 50}]
+    assert are_plain(messages) is True
+    assert plain_weight(messages) == sum(text_weight(message["content"]) for message in messages)

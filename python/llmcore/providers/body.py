@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from llmcore._core import Outcome
+from llmcore._core import Outcome, are_plain
 from llmcore.errors import LLMValidationError
 from llmcore.types import LLMRequest
 
@@ -37,6 +37,8 @@ def checked(messages: Any) -> Any:
 
     :raises LLMValidationError: they are not; the message names where
     """
+    if are_plain(messages):
+        return messages  # nearly always
     try:
         return _checked(messages)
     except RecursionError:
@@ -53,12 +55,13 @@ def dump(body: dict[str, Any], name: str = "", value: Any = None) -> bytes:
         refuse("model is a non-empty string")
     try:
         for field, given in body.items():
-            if isinstance(given, dict | list | tuple):
-                if field != name:
-                    _check(given, field)
-                    body[field] = msgspec.Raw(_as_given.encode(given))
-            elif type(given) not in _SCALARS:
+            if type(given) in _SCALARS:
+                continue
+            if not isinstance(given, dict | list | tuple):
                 _check(given, field)
+            elif field != name:
+                _check(given, field)
+                body[field] = msgspec.Raw(_as_given.encode(given))
         if name:
             body[name] = value
         return _sorted.encode(body)
@@ -117,7 +120,7 @@ def _checked(messages: Any) -> Any:
             refuse(f'messages[{index}]["role"] is missing or not a string')
         content = message.get("content")
         if type(content) is str and len(message) == 2:
-            continue  # the usual one
+            continue
         if content is not None and not isinstance(content, str | list | tuple):
             refuse(f'messages[{index}]["content"] is a string or a list of parts, not {type(content).__name__}')
         _check(message, f"messages[{index}]")

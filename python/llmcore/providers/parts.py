@@ -11,6 +11,7 @@ import re
 from binascii import b2a_base64
 from typing import Any, NamedTuple
 
+from llmcore._core import are_plain
 from llmcore.providers.body import refuse
 
 __all__ = ["DataUrl", "data_url", "split_data_url", "with_encoded_media"]
@@ -42,13 +43,10 @@ def with_encoded_media(messages: Any) -> Any:
 
     :raises LLMValidationError: bytes of a kind that cannot be told
     """
+    if are_plain(messages):
+        return messages  # nearly always
     if not isinstance(messages, list | tuple):
         return messages  # which is told where messages are checked
-    for message in messages:
-        if type(message) is not dict or type(message.get("content")) is not str:
-            break
-    else:
-        return messages  # nearly always
     changed: list[Any] | None = None
     for index, message in enumerate(messages):
         content = message.get("content") if isinstance(message, dict) else None
