@@ -11,8 +11,9 @@ The context is a :mod:`contextvars` variable: it follows asyncio tasks and is se
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import fields, replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from llmcore.errors import LLMValidationError
 from llmcore.types import CallContext
@@ -20,7 +21,7 @@ from llmcore.types import CallContext
 __all__ = ["CONTEXT_FIELDS", "context", "current_context", "inside", "resolve"]
 
 #: Keyword arguments of a call that describe it instead of going to the provider.
-CONTEXT_FIELDS = frozenset(field.name for field in fields(CallContext))
+CONTEXT_FIELDS = frozenset(CallContext.__struct_fields__)
 
 _TEXT_FIELDS = CONTEXT_FIELDS - {"tags", "metadata", "hand_number"}
 _EMPTY = CallContext()

@@ -118,8 +118,7 @@ class Money(msgspec.Struct, frozen=True, order=True, gc=False):
 _NOTHING: Final = Money(0)
 
 
-@dataclass(slots=True)
-class CallContext:
+class CallContext(msgspec.Struct, omit_defaults=True):
     """Whose call this is and what for. Inherited through :func:`llmcore.context`, written to the ledger, charged by
     budgets.
     """

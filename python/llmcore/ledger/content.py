@@ -72,7 +72,8 @@ def _whole(texts: Texts) -> Payload:
     system: list[str] = []
     prompt = None
     for message in messages or ():
-        role, text = message.get("role"), _spoken(message.get("content"))
+        role, content = message.get("role"), message.get("content")
+        text = content if type(content) is str else _spoken(content)
         if role == "user":
             prompt = text
         elif role in ("system", "developer") and text:

@@ -6,7 +6,6 @@ MessagePack, fields by position. A newer version may append fields; an older one
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -58,7 +57,7 @@ def json_text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Usage | AttemptRecord):
+    if type(value) is Usage or type(value) is AttemptRecord:
         return value.__getstate__()
     return str(value)
 
@@ -81,7 +80,7 @@ def encode(call: CallRecord, payload: Payload | None) -> bytes:
     metadata = None
     if context.metadata is not None:
         metadata = json_text(context.metadata)
-        call = msgspec.structs.replace(call, context=replace(context, metadata=None))
+        call = msgspec.structs.replace(call, context=msgspec.structs.replace(context, metadata=None))
     try:
         return _encoder.encode(Entry(call, metadata, payload))
     except Exception:  # half a character, a number beyond 64 bits, a value of a type that is none of ours
@@ -115,13 +114,13 @@ def rewritten(data: bytes) -> bytes | None:
 
 def _presentable(call: CallRecord) -> CallRecord:
     context = call.context
-    told: dict[str, Any] = {field.name: _text_or_none(getattr(context, field.name)) for field in fields(context)}
+    told: dict[str, Any] = {name: _text_or_none(getattr(context, name)) for name in context.__struct_fields__}
     told |= {
         "hand_number": _fitting(context.hand_number),
         "tags": tuple(_text(tag) for tag in context.tags or ()),
         "metadata": None,
     }
-    changed: dict[str, Any] = {"context": replace(context, **told)}
+    changed: dict[str, Any] = {"context": msgspec.structs.replace(context, **told)}
     for name, expected in _KINDS.items():
         value = getattr(call, name)
         changed[name] = expected(value)

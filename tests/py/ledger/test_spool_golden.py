@@ -130,6 +130,13 @@ def test_entries_and_their_rows_are_what_they_were(name: str) -> None:
     assert _rows(kind, bytes.fromhex(kept[name]["hex"])) == kept[name]["rows"]
 
 
+@pytest.mark.parametrize("name", ["ended", "failed", "note"])
+def test_entries_that_name_all_of_the_context_are_read(name: str) -> None:
+    kept = {line["name"]: line for line in map(json.loads, FILE.read_text().splitlines())}
+    older = kept[f"{name}, its context in full"]
+    assert _rows(older["kind"], bytes.fromhex(older["hex"])) == older["rows"] == kept[name]["rows"]
+
+
 def test_an_entry_of_a_newer_version_and_one_of_an_older_are_read() -> None:
     kept = {line["name"]: bytes.fromhex(line["hex"]) for line in map(json.loads, FILE.read_text().splitlines())}
     entry = kept["note"]
