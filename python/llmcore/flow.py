@@ -251,8 +251,7 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
         shared = finish.source is not Source.PROVIDER
         if shared or reply is None:
             body = finish.payload or b""
-            own = next((one for one in call.providers if one.name == finish.provider), None)
-            decoded = _decoded_again(call, own or runtime.provider(finish.provider), body) if body else None
+            decoded = _decoded_again(call, _provider_of(runtime, call, finish), body) if body else None
             if not isinstance(decoded, Reply):  # only where a provider's decode() is not a function of its bytes
                 told = f"{finish.provider}: its stored answer cannot be decoded again"
                 raise _fail(runtime, call, finish, Outcome.SERVER_ERROR, told)
@@ -281,7 +280,8 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
             reply.refusal,
             reply.citations,
         )
-        if isinstance(answer, EmbeddingResponse | ImageResponse):
+        if type(answer) is not LLMResponse:
+            assert isinstance(answer, EmbeddingResponse | ImageResponse)
             answer.take(reply)
         _record(runtime, call, finish, status, reply, None)
         return answer
@@ -290,6 +290,13 @@ def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
         failure = None  # of an earlier attempt: not what the call ends with
     hint = finish.retry_hint / 1e9 if finish.retry_hint else None
     raise _fail(runtime, call, finish, finish.outcome, explain(finish, failure), failure, hint)
+
+
+def _provider_of(runtime: Host, call: Call, finish: Finish) -> "LLMProvider":
+    for provider in call.providers:
+        if provider.name == finish.provider:
+            return provider
+    return runtime.provider(finish.provider)
 
 
 def _decoded_again(call: Call, provider: "LLMProvider", body: bytes) -> Reply | Failure:

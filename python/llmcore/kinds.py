@@ -126,6 +126,8 @@ class ImageResponse(LLMResponse):
 
 def response_class(reply: Reply) -> type[LLMResponse]:
     """What the caller gets of an answer."""
+    if type(reply) is Reply:
+        return LLMResponse
     if isinstance(reply, EmbeddingReply):
         return EmbeddingResponse
     return ImageResponse if isinstance(reply, ImageReply) else LLMResponse
@@ -177,7 +179,7 @@ def fill_in_pictures(estimator: "TokenEstimator", reply: ImageReply, request: Re
 
 def checked(request: Request, told: Reply | Failure) -> Reply | Failure:
     """The answer, or a failure if it is none to what was asked for."""
-    if isinstance(told, Failure):
+    if isinstance(told, Failure) or (type(told) is Reply and type(request) is LLMRequest):
         return told
     if not isinstance(told, Reply):
         raise TypeError(f"decode() gave {type(told).__name__}, which is neither a Reply nor a Failure")

@@ -40,6 +40,8 @@ def text_of(headers: Headers, name: str) -> str | None:
 
 def request_id(headers: Headers, key: str | None) -> str | None:
     """The provider's name for this exchange, which its support asks for. One that echoes `key` is none."""
+    if not headers:  # of an answer from the cache
+        return None
     found = text_of(headers, "x-request-id") or text_of(headers, "request-id") or text_of(headers, "apim-request-id")
     if not found or not found.isprintable() or (key and key in found):
         return None

@@ -32,19 +32,23 @@ def usage_of(raw: Any, total_holds_reasoning: bool = False) -> Usage:
         hidden = max((_count(raw.get("total_tokens")) or 0) - prompt - completion, 0)
 
     inside = raw.get("prompt_tokens_details")
-    if type(inside) is dict:
+    cached = written = audio = image = 0
+    if type(inside) is not dict:
+        # DeepSeek, and servers that have no details. Mistral's num_cached_tokens is no discount, so it is left alone.
+        name = "prompt_cache_hit_tokens" if "prompt_cache_hit_tokens" in raw else "cached_tokens"
+        cached = _part(raw, name, prompt)
+    elif any(inside.values()):
         cached = _part(inside, "cached_tokens", prompt)
         written = _part(inside, "cache_write_tokens", prompt - cached)
         audio = _part(inside, "audio_tokens", prompt - cached - written)
         image = _part(inside, "image_tokens", prompt - cached - written - audio)
-    else:
-        # DeepSeek, and servers that have no details. Mistral's num_cached_tokens is no discount, so it is left alone.
-        name = "prompt_cache_hit_tokens" if "prompt_cache_hit_tokens" in raw else "cached_tokens"
-        cached = _part(raw, name, prompt)
-        written = audio = image = 0
 
     inside = raw.get("completion_tokens_details")
-    if type(inside) is dict:
+    reasoning = spoken = drawn = 0
+    if type(inside) is not dict:
+        reasoning = hidden
+        completion += hidden
+    elif hidden or any(inside.values()):
         reasoning = _part(inside, "reasoning_tokens", _MOST)
         if reasoning and _count(raw.get("total_tokens")) == prompt + completion + reasoning:
             completion += reasoning  # xAI counts it beside its completion tokens
@@ -54,9 +58,6 @@ def usage_of(raw: Any, total_holds_reasoning: bool = False) -> Usage:
         reasoning = min(reasoning, completion)
         spoken = _part(inside, "audio_tokens", completion - reasoning)
         drawn = _part(inside, "image_tokens", completion - reasoning - spoken)
-    else:
-        reasoning, spoken, drawn = hidden, 0, 0
-        completion += hidden
 
     plain, text = prompt - cached - written - audio - image, completion - reasoning - spoken - drawn
     return Usage(
@@ -67,6 +68,8 @@ def usage_of(raw: Any, total_holds_reasoning: bool = False) -> Usage:
 def reported_cost(raw: Any) -> int | None:
     """What the provider says the call cost, in nano-USD (OpenRouter); None: it does not say."""
     cost = raw.get("cost") if type(raw) is dict else None
+    if cost is None:
+        return None
     if not isinstance(cost, int | float) or isinstance(cost, bool):
         return None
     try:

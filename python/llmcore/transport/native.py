@@ -24,8 +24,9 @@ from llmcore.transport.sdk import SdkTransport
 from llmcore.types import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyreqwest.client import Client, SyncClient
-    from pyreqwest.response import BaseResponse
 
 T = TypeVar("T")
 
@@ -65,14 +66,15 @@ class NativeTransport(Transport):
                 .timeout(timedelta(0, min(timeout, LONGEST_TIMEOUT)))
                 .build_streamed()
             ) as response:
-                if self._fits(response):
-                    return HttpResponse(response.status, response.headers, response.bytes().to_bytes())
+                headers = response.headers
+                if self._fits(headers):
+                    return HttpResponse(response.status, headers, response.bytes().to_bytes())
                 body = bytearray()
                 while (piece := response.body_reader.read_chunk()) is not None:
                     body += piece
                     if len(body) > self._limit:
                         raise self._too_large(request)
-                return HttpResponse(response.status, response.headers, bytes(body))
+                return HttpResponse(response.status, headers, bytes(body))
         except Exception as caught:
             error = self._explain(caught, request, timeout)
         except BaseException:
@@ -103,10 +105,11 @@ class NativeTransport(Transport):
                 .build_streamed()
             ) as response:
                 wishes.heed()
-                if self._fits(response):
+                headers = response.headers
+                if self._fits(headers):
                     whole = await response.bytes()
                     wishes.heed()
-                    return HttpResponse(response.status, response.headers, whole.to_bytes())
+                    return HttpResponse(response.status, headers, whole.to_bytes())
                 body = bytearray()
                 while (piece := await response.body_reader.read_chunk()) is not None:
                     wishes.heed()
@@ -114,7 +117,7 @@ class NativeTransport(Transport):
                     if len(body) > self._limit:
                         raise self._too_large(request)
                 wishes.heed()
-                return HttpResponse(response.status, response.headers, bytes(body))
+                return HttpResponse(response.status, headers, bytes(body))
         except Exception as caught:
             wishes.heed()
             error = self._explain(caught, request, timeout)
@@ -228,9 +231,9 @@ class NativeTransport(Transport):
         if self._second is not None:
             await self._second.aclose()
 
-    def _fits(self, response: "BaseResponse") -> bool:
+    def _fits(self, headers: "Mapping[str, str]") -> bool:
         """Whether the body is known to be within the bound, so that it may be read at one go."""
-        length = response.headers.get("content-length")  # absent where the body is chunked or compressed
+        length = headers.get("content-length")  # absent where the body is chunked or compressed
         return length is not None and int(length) <= self._limit
 
     def _open_sync(self, in_main: bool) -> "SyncClient | None":
