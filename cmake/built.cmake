@@ -16,6 +16,7 @@ llmcore_check_archive(purity.net_writes_to_no_stream_and_asks_for_no_locale puri
 if(NOT LLMCORE_SANITIZE AND NOT CMAKE_CXX_FLAGS MATCHES "--coverage")  # which bring constructors of their own
   llmcore_check_archive(constructors.core_has_none constructors llmcore_core)
   llmcore_check_archive(constructors.io_has_none constructors llmcore_io)
+  llmcore_check_archive(constructors.net_has_none constructors llmcore_net)
   llmcore_check_archive(constructors.check_catches_a_planted_one constructors llmcore_impure -D PLANTED=ON)
 
   # What a game pays for the core on a disk.

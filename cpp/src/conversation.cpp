@@ -128,7 +128,7 @@ void ConversationMemory::trim(std::vector<Unit>& units) const {
     tokens += unit.tokens;
   }
   const auto too_much = [&] { return count > max_messages_ || (max_tokens_ != 0 && tokens > max_tokens_); };
-  if (!too_much()) return;
+  if (units.empty() || !too_much()) return;
 
   const auto is_users = [](const Unit& unit) { return unit.messages.front().role == Role::user; };
   const std::size_t last = units.size() - 1;

@@ -116,6 +116,13 @@ TEST(Conversation, WhatIsRestoredIsCheckedAndTrimmed) {
   EXPECT_EQ(roles_of(memory.messages()), "system");
 }
 
+TEST(Conversation, ASystemPromptThatFillsItAloneIsKeptAlone) {
+  ConversationMemory memory("You are a smith in a village of many, many people.", 15, 3);
+  EXPECT_EQ(memory.restore({}), nullptr);
+  EXPECT_EQ(memory.messages().size(), 1U);
+  EXPECT_EQ(memory.size(), 0U);
+}
+
 TEST(Conversation, ATurnIsLookedAtBeforeItIsTaken) {
   ConversationMemory memory("S", 2);
   ASSERT_EQ(memory.add_user("one"), nullptr);
