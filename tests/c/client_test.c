@@ -130,6 +130,10 @@ static void what_is_wrong_is_said_and_crashes_nothing(void) {
   config.max_calls = 0;
   CHECK(llmcore_client_create(&config, error, sizeof error) == NULL);
   CHECK(strncmp(error, "max_calls", 9) == 0);
+  config.max_calls = 1;
+  config.player_budget_nano_usd = -1;
+  CHECK(llmcore_client_create(&config, error, sizeof error) == NULL);
+  CHECK(strncmp(error, "budgets[0]", 10) == 0);
   CHECK(llmcore_client_create(NULL, NULL, 0) == NULL);
   CHECK(llmcore_client_submit(NULL, NULL) == 0);
   CHECK(llmcore_client_poll(NULL, NULL, 0, 0) == 0);

@@ -26,6 +26,7 @@ KINDS: dict[str, Any] = {
     "llmcore_priority": ctypes.c_int,
     "llmcore_event_kind": ctypes.c_int,
     "llmcore_source": ctypes.c_int,
+    "llmcore_role": ctypes.c_int,
 }
 
 
@@ -52,6 +53,9 @@ def functions(library: str) -> Any:
     c.llmcore_client_poll_sized.restype = ctypes.c_size_t
     c.llmcore_client_poll_sized.argtypes = [pointer, pointer, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int64]
     c.llmcore_client_destroy.argtypes = [pointer]
+    c.llmcore_conversation_create.restype = pointer
+    c.llmcore_conversation_create.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64]
+    c.llmcore_conversation_destroy.argtypes = [pointer]
     return c
 
 
@@ -164,6 +168,17 @@ def a_provider_is_asked_over_http(binding: Binding) -> None:
         path, authorization, body = Model.asked.pop()
         assert (path, authorization, body["model"]) == ("/v1/chat/completions", f"Bearer {key}", model)
         binding.c.llmcore_client_destroy(client)
+    # A conversation, more messages, and the prompt behind all others.
+    client, problem = binding.create(**by_struct)
+    assert client, problem
+    memory = binding.c.llmcore_conversation_create(b"You are Mira.", 0, 0)
+    more = (binding.Message * 2)((1, b"Hello."), (2, b"Good day."))
+    said = {"conversation": memory, "messages": ctypes.cast(more, ctypes.c_void_p), "message_count": 2, "stream": 0}
+    binding.ask(client, "Is it?", **said)
+    told = [(message["role"], message["content"]) for message in Model.asked.pop()[2]["messages"]]
+    assert told == [("system", "You are Mira."), ("user", "Hello."), ("assistant", "Good day."), ("user", "Is it?")]
+    binding.c.llmcore_conversation_destroy(memory)
+    binding.c.llmcore_client_destroy(client)
     # Nobody is there any more: the templates answer, and the event says so.
     server.shutdown()
     server.server_close()

@@ -9,8 +9,9 @@
  * Errors. No function throws, aborts or prints. A null handle is no crash: the function does nothing and returns 0 or NULL.
  * What can go wrong at creation is told in a buffer of the caller's; what can go wrong with a call comes as its event.
  *
- * Versions. Every struct begins with its size, which the `..._init` macros fill in: a program built with an older header
- * goes on working with a newer library, whose new fields are at the end of their structs and have their defaults.
+ * Versions. A struct that may grow says how large it is, in its first field, which the `..._init` macros fill in, or (events)
+ * beside it: a program built with an older header goes on working with a newer library, whose new fields are at the end of
+ * their structs and have their defaults. llmcore_text, llmcore_message and llmcore_price stay as they are.
  *
  * Threads. One thread at a time per handle; llmcore_client_stats() may be called by any.
  */
@@ -158,8 +159,8 @@ typedef struct llmcore_request {
 LLMCORE_API void llmcore_request_init_sized(llmcore_request* request, size_t size);
 #define llmcore_request_init(request) llmcore_request_init_sized((request), sizeof(llmcore_request))
 
-/* Takes a call on and never waits; whatever stands against it comes as its FAILED event. 0: the request asks nothing, or
- * something is NULL that must not be. */
+/* Takes a call on and never waits; whatever stands against it comes as its FAILED event. 0: the request asks nothing,
+ * something is NULL that must not be, or a priority or a message's role is none (of a message: not TOOL either). */
 LLMCORE_API llmcore_call llmcore_client_submit(llmcore_client* client, const llmcore_request* request);
 /* Gives a call up: its FAILED event comes, unless it is over already. */
 LLMCORE_API void llmcore_client_cancel(llmcore_client* client, llmcore_call call);

@@ -48,7 +48,7 @@ llmcore_request default_request() noexcept {
 }
 
 void add_budget(Client::Config& config, const char* scope, std::int64_t limit) {
-  if (limit > 0) config.engine.budgets.push_back({scope, llmcore::Period::day, limit, {}});
+  if (limit != 0) config.engine.budgets.push_back({scope, llmcore::Period::day, limit, {}});
 }
 
 /// What the struct has a field for is as the struct says.
@@ -105,20 +105,17 @@ llmcore_event event_from(const Client::Event& from) noexcept {
 
 bool read_messages(const llmcore_request& from, Client::Request& to) {
   if (from.conversation != nullptr) {
-    if (from.prompt != nullptr) {
-      to.messages = from.conversation->memory.turn(from.prompt);
-    } else {
-      to.messages = from.conversation->memory.messages();
-    }
+    const llmcore::ConversationMemory& memory = from.conversation->memory;
+    to.messages = from.prompt != nullptr ? memory.turn(from.prompt) : memory.messages();
+    // What is trimmed follows from all that is said; where it stands, not.
+    if (from.prompt != nullptr && !to.messages.empty()) to.messages.pop_back();
   }
   for (std::size_t i = 0; i < from.message_count && from.messages != nullptr; ++i) {
     const llmcore_message& message = from.messages[i];
     if (message.content == nullptr || message.role < LLMCORE_SYSTEM || message.role > LLMCORE_ASSISTANT) return false;
     to.messages.push_back({static_cast<Client::Role>(message.role), message.content, {}, {}});
   }
-  if (from.conversation == nullptr && from.prompt != nullptr) {
-    to.messages.push_back({Client::Role::user, from.prompt, {}, {}});
-  }
+  if (from.prompt != nullptr) to.messages.push_back({Client::Role::user, from.prompt, {}, {}});
   return !to.messages.empty();
 }
 
