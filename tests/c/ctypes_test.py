@@ -65,9 +65,9 @@ class Binding:
     def __init__(self, library: str, header: str) -> None:
         self.c = functions(library)
         KINDS["llmcore_text"] = struct_of(header, "llmcore_text")
-        self.Config, self.Request, self.Event = (
-            struct_of(header, f"llmcore_{name}") for name in ("config", "request", "event")
-        )
+        names = ("config", "request", "event", "message")
+        structs = [struct_of(header, f"llmcore_{name}") for name in names]
+        self.Config, self.Request, self.Event, self.Message = structs
 
     def create(self, **said: Any) -> tuple[int | None, str]:
         """A client, or why there is none."""
