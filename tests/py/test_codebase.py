@@ -1,16 +1,18 @@
 """The code as data: which way imports point, what is public, and what the package does not do."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import llmcore
+from llmcore import openai
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "llmcore"
@@ -159,6 +161,24 @@ def test_no_public_name_is_hidden_by_a_module_of_that_name() -> None:
 def test_an_unknown_name_says_so() -> None:
     with pytest.raises(AttributeError, match="no attribute 'LLMKlient'"):
         _ = llmcore.LLMKlient
+
+
+def arguments_of(function: Callable[..., object]) -> list[tuple[str, object, object, object]]:
+    parameters = inspect.signature(function).parameters.values()
+    return [(each.name, each.kind, each.default, str(each.annotation)) for each in parameters]
+
+
+def methods_of(client: type) -> set[str]:
+    return {name for name, value in vars(client).items() if inspect.isfunction(value) and not name.startswith("_")}
+
+
+def test_the_clients_take_the_same_arguments() -> None:
+    """Their signatures are written out for editors and type checkers; this is what keeps the copies alike."""
+    for one, other in ((llmcore.LLMClient, llmcore.AsyncLLMClient), (openai.OpenAI, openai.AsyncOpenAI)):
+        for name in methods_of(one) & methods_of(other) | {"__init__"}:
+            assert arguments_of(getattr(one, name)) == arguments_of(getattr(other, name)), f"{one.__name__}.{name}"
+    assert methods_of(llmcore.LLMClient) <= methods_of(llmcore.AsyncLLMClient)
+    assert arguments_of(llmcore.LLMClient.complete) == arguments_of(llmcore.LLMClient.stream)
 
 
 IMPORT_PROBE = """

@@ -9,8 +9,9 @@ import pytest
 from llmcore._core import RateObservation
 from llmcore.client import LLMClient
 from llmcore.errors import LLMConfigError, LLMRateLimitError, LLMServerError
+from llmcore.flow_stream import Result
 from llmcore.types import Failure, HttpRequest, LLMCallStatusEnum, LLMRequest, Outcome, Reply
-from support.flow_bench import Bench, Flow, Result
+from support.flow_bench import Bench, Flow
 from support.scripted import ScriptedProvider, answer, ask, failure
 
 

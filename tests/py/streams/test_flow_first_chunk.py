@@ -8,7 +8,8 @@ from llmcore.providers.openai import OpenAIProvider
 from llmcore.providers.stream import StreamDecoder
 from llmcore.transport import TransportError
 from llmcore.types import Chunk, Failure, LLMCallStatusEnum, Outcome, Reply, Usage
-from support.stream_bench import DONE, SECOND, Bench, Head, event, spent, usage
+from support.flow_bench import SECOND
+from support.stream_bench import DONE, Bench, Head, event, spent, usage
 
 # --- before the first chunk -------------------------------------------------------------------------------------------
 

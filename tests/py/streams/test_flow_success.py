@@ -4,7 +4,8 @@ import msgspec
 
 from llmcore.flow_stream import Deliver
 from llmcore.types import Chunk, LLMCallStatusEnum, ToolCallDelta
-from support.stream_bench import DONE, SECOND, Bench, Head, event, usage
+from support.flow_bench import SECOND
+from support.stream_bench import DONE, Bench, Head, event, usage
 
 
 def test_chunks_are_handed_out_as_they_come_and_the_response_is_that_of_a_whole_answer(bench: Bench) -> None:

@@ -6,15 +6,14 @@ from typing import Any
 from llmcore.client import LLMClient
 from llmcore.clock import ManualClock
 from llmcore.flow import Park, Perform, Step
+from llmcore.flow_stream import Result
 from llmcore.providers.base import LLMProvider
 from llmcore.runtime import Runtime
-from llmcore.transport import TransportError
-from llmcore.types import CallRecord, HttpRequest, HttpResponse, LLMResponse, Message, Priority
+from llmcore.types import CallRecord, HttpRequest, LLMResponse, Message, Priority
 from support.runtimes import rests
 from support.scripted import ListSink, ScriptedEstimator, ScriptedProvider, ScriptedTransport, ask, settings_of
 
 SECOND = 1_000_000_000
-Result = HttpResponse | TransportError | None
 
 
 class Bench:
@@ -65,12 +64,11 @@ class Flow:
         deadline: float | None = None,
         cache: bool = False,
         call_type: str | None = None,
+        stream: bool = False,
         **rest: Any,
     ) -> None:
-        prepared = client._prepare(
-            messages, None, False, None, max_tokens, None, None, Priority.MEDIUM, deadline, cache, call_type, rest
-        )
-        self.steps: Generator[Step, Result, LLMResponse] = prepared
+        asked = (messages, None, False, None, max_tokens, None, None, Priority.MEDIUM, deadline, cache, call_type, rest)
+        self.steps: Generator[Step, Result, LLMResponse] = client._prepare(*asked, stream=stream)
         self.response: LLMResponse | None = None
 
     def go(self, result: Result = None) -> Step | None:
