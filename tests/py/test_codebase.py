@@ -97,6 +97,14 @@ def test_every_module_has_a_layer() -> None:
     assert {part_of(path) for path in SOURCES} - {"__init__"} <= set(LEVEL)
 
 
+def test_every_module_is_in_the_architecture() -> None:
+    page = ROOT / "docs" / "architecture.md"
+    if not page.exists():
+        pytest.skip("the page is not part of a source distribution")
+    missing = {part_of(path) for path in SOURCES} - {"__init__"} - set(re.findall(r"\w+", page.read_text()))
+    assert not missing
+
+
 @pytest.mark.parametrize("library", sorted(CONFINED))
 def test_third_party_libraries_stay_where_they_belong(library: str) -> None:
     allowed = CONFINED[library]
