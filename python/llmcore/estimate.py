@@ -165,19 +165,22 @@ class TokenEstimator:
 
         :param body_bytes: length of the encoded request, UTF-8: what in it is of no known form is reserved for
         """
-        params = request.params
-        tools = request.tools or params.get("tools") or params.get("functions")
-        size = _measure(request.messages, tools, request.response_format or params.get("response_format"))
+        params, tools, wanted = request.params, request.tools, request.response_format
+        if params:
+            tools = tools or params.get("tools") or params.get("functions")
+            wanted = wanted or params.get("response_format")
+        size = _measure(request.messages, tools, wanted)
         # More than the longest words and the wordiest schemas come to.
         unexplained = body_bytes - size.text // 100 - size.tools // 40 - size.messages * 64 - 512
         if unexplained > 0 and size.media:
             unexplained -= sum(map(_media_bytes, request.messages))
         if unexplained > 0:
             size = _replaced(size, risk=size.risk + unexplained * _UNKNOWN_BYTE)
-        if params and not params.keys().isdisjoint(_SEARCHING):
-            size = _replaced(size, risk=size.risk + _SEARCH)
-        if "models" in params:  # of which another may answer, with what it adds
-            size = _replaced(size, risk=size.risk + _OTHER_MODEL)
+        if params:
+            if not params.keys().isdisjoint(_SEARCHING):
+                size = _replaced(size, risk=size.risk + _SEARCH)
+            if "models" in params:  # of which another may answer, with what it adds
+                size = _replaced(size, risk=size.risk + _OTHER_MODEL)
         return self._estimate(request.model, size)
 
     def for_model(self, estimate: TokenEstimate, model: str) -> TokenEstimate:

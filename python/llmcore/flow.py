@@ -70,6 +70,8 @@ _NO_HEADERS: Final[dict[str, str]] = {}
 _NO_MONEY: Final = Money(0)
 # Attributes of an enum class are looked up through its metaclass: once is enough.
 _CACHED, _FALLBACK, _SUCCESS = LLMCallStatusEnum.CACHED, LLMCallStatusEnum.FALLBACK, LLMCallStatusEnum.SUCCESS
+_PENDING, _OK = LLMCallStatusEnum.PENDING, Outcome.OK
+_NONE, _PROVIDER, _CACHE, _JOINED = Source.NONE, Source.PROVIDER, Source.CACHE, Source.JOINED
 
 
 class Host(Protocol):
@@ -178,18 +180,18 @@ def _begin(runtime: Host, call: Call, send: Send) -> None:
     record = CallRecord(
         call.id,
         call.call_type,
-        LLMCallStatusEnum.PENDING,
-        Outcome.OK,
-        Source.NONE,
+        _PENDING,
+        _OK,
+        _NONE,
         call.providers[send.target].name,
         request.model,
         call.context,
+        temperature=request.temperature,
+        max_tokens=request.max_tokens,
+        created_at=call.created_at,
+        tenant=call.tenant,
+        reserved=call.reserved,
     )
-    record.created_at = call.created_at
-    record.tenant = call.tenant
-    record.reserved = call.reserved
-    record.temperature = request.temperature
-    record.max_tokens = request.max_tokens
     runtime.sink.begin(record)
     call.begun = True
 
@@ -246,9 +248,9 @@ def _attempt(runtime: Host, call: Call, send: Send) -> Generator[Step, Result, N
 
 
 def _conclude(runtime: Host, call: Call, finish: Finish) -> LLMResponse:
-    if finish.outcome is Outcome.OK:
+    if finish.outcome is _OK:
         reply, body = call.reply, call.body
-        shared = finish.source is not Source.PROVIDER
+        shared = finish.source is not _PROVIDER
         if shared or reply is None:
             body = finish.payload or b""
             decoded = _decoded_again(call, _provider_of(runtime, call, finish), body) if body else None
@@ -375,21 +377,19 @@ def _record(
         None if error is None else (error.code or (error.outcome or finish.outcome).name.lower()),
         None if error is None else error.message,
         finish.fallback,
-        source is Source.CACHE or source is Source.JOINED,
+        source is _CACHE or source is _JOINED,
         request.temperature,
         request.max_tokens,
+        len(reply.images) if type(reply) is ImageReply else 0,
+        request.size if type(request) is ImageRequest else None,
+        call.created_at,
+        call.attempts[0].started if call.attempts else 0,
+        call.created_at + finish.latency,
+        reply.request_id if reply is not None else (error.request_id if error is not None else None),
+        call.tenant,
+        call.reserved,
+        None if reply is None else reply.reported_cost,
     )
-    if type(request) is ImageRequest:
-        record.image_count = len(reply.images) if isinstance(reply, ImageReply) else 0
-        record.image_size = request.size
-    record.tenant = call.tenant
-    record.reserved = call.reserved
-    record.reported_cost = None if reply is None else reply.reported_cost
-    record.created_at = call.created_at
-    record.completed_at = call.created_at + record.latency
-    if call.attempts:
-        record.started_at = call.attempts[0].started
-    record.request_id = reply.request_id if reply is not None else (error.request_id if error is not None else None)
     came = reply if reply is not None else call.partial
     said = Texts(request.messages) if came is None else Texts(request.messages, came.content, came.tool_calls)
     runtime.sink.record(record, said)

@@ -316,7 +316,8 @@ class Runtime:
         :param but: the call that the input is about: an answer that arrives together with its deadline still counts
         """
         mono, wall = self.clock.now()
-        mono = max(mono, not_before)
+        if mono < not_before:
+            mono = not_before
         if but is not None:
             self._streams.pop(but.number, None)
         if mono >= self._streams_due:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,6 +21,11 @@ __all__ = ["decode_chat", "encode_chat"]
 
 #: OpenAI's models that refuse max_tokens, wherever they are reached through.
 _INSISTS = re.compile(r"(?:^|/)(?:o[1-9](?:$|-)|gpt-(?:[5-9]|\d\d))")
+
+
+@lru_cache(256)
+def _insists(model: str) -> bool:
+    return _INSISTS.search(model) is not None
 
 
 def encode_chat(request: LLMRequest, host: Host = HOSTS["openai"], limit_name: str = "max_tokens") -> bytes:
@@ -49,7 +55,7 @@ def encode_chat(request: LLMRequest, host: Host = HOSTS["openai"], limit_name: s
     if request.temperature is not None:
         fields["temperature"] = request.temperature
     if request.max_tokens is not None and "max_tokens" not in params and "max_completion_tokens" not in params:
-        insists = limit_name == "max_tokens" and host.name in ("openai", "azure") and _INSISTS.search(request.model)
+        insists = limit_name == "max_tokens" and host.name in ("openai", "azure") and _insists(request.model)
         fields["max_completion_tokens" if insists else limit_name] = request.max_tokens
     if request.tools is not None:
         fields["tools"] = request.tools

@@ -80,9 +80,9 @@ def reported_cost(raw: Any) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value < _MOST else None
+    if type(value) is int:
+        return value if 0 <= value < _MOST else None
+    return int(value) if type(value) is float and value.is_integer() and 0 <= value < _MOST else None
 
 
 def _part(raw: dict[str, Any], name: str, most: int) -> int:
