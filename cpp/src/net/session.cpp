@@ -47,8 +47,8 @@ class Session::Impl {
  public:
   Impl(std::unique_ptr<Client> client, std::shared_ptr<io::ReplayLogger> log, std::uint64_t seed)
       : client_(std::move(client)), log_(std::move(log)), rng_(seed) {}
-  Impl(std::vector<Recorded> events, std::string problem)
-      : replaying_(true), events_(std::move(events)), problem_(std::move(problem)), rng_(0) {}
+  Impl(std::vector<Recorded> events, bool whole, std::string problem)
+      : replaying_(true), events_(std::move(events)), whole_(whole), problem_(std::move(problem)), rng_(0) {}
 
   bool frame(std::int64_t tick) {
     tick_ = tick;
@@ -191,6 +191,10 @@ class Session::Impl {
 
   void diverge(std::string field, std::string expected, std::string got) {
     if (divergence_) return;
+    if (at_ == events_.size() && !whole_) {  // what the game did there, nobody knows
+      if (problem_.empty()) problem_ = "the recording was cut in tick " + std::to_string(tick_) + ": it was not closed";
+      return;
+    }
     io::Divergence first;
     first.tick = tick_;
     first.event = at_ < events_.size() ? events_[at_].number : 0;
@@ -221,6 +225,7 @@ class Session::Impl {
 
   std::shared_ptr<io::ReplayLogger> log_;
   std::vector<Recorded> events_;
+  bool whole_ = true;  // it was closed
   std::size_t at_ = 0;
   bool begun_ = false;
   net::SessionEvents given_;
@@ -274,7 +279,8 @@ std::unique_ptr<Session> Session::replay(const std::string& directory, std::stri
     problem = (*reader)->problem().empty() ? directory + " holds no session" : (*reader)->problem();
     return nullptr;
   }
-  return std::unique_ptr<Session>(new Session(std::make_unique<Impl>(std::move(events), (*reader)->problem())));
+  return std::unique_ptr<Session>(
+      new Session(std::make_unique<Impl>(std::move(events), (*reader)->complete(), (*reader)->problem())));
 }
 
 bool Session::replaying() const noexcept { return impl_->replaying_; }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -277,6 +278,29 @@ TEST_F(SessionTest, NoKeyIsInARecording) {
     std::ifstream stream(file.path(), std::ios::binary);
     const std::string bytes(std::istreambuf_iterator<char>(stream), {});
     EXPECT_EQ(bytes.find("sk-secret"), std::string::npos) << file.path();
+  }
+}
+
+TEST_F(SessionTest, WhatAProcessThatWasKilledCouldNotRecordIsNoDivergence) {
+  const auto worlds = record("cut");
+  const std::string file = at("cut") + "/00000000000000000001.journal";
+  for (const int percent : {30, 31, 32, 33, 60, 90, 99}) {
+    std::filesystem::copy_file(file, file + ".whole", std::filesystem::copy_options::overwrite_existing);
+    const auto whole = std::filesystem::file_size(file);
+    std::filesystem::resize_file(file, whole * static_cast<std::uintmax_t>(percent) / 100);
+    std::string problem;
+    auto session = Session::replay(at("cut"), problem);
+    ASSERT_TRUE(session) << problem;
+    Village village(*session);
+    const auto seen = play(*session, 0, 60, village);
+    EXPECT_FALSE(session->divergence()) << percent << ": " << session->divergence()->message();
+    ASSERT_GT(seen.size(), 1U);
+    EXPECT_TRUE(std::equal(seen.begin(), seen.end() - 1, worlds.begin()));
+    if (!session->problem().empty()) {
+      EXPECT_NE(session->problem().find("the recording was cut in tick"), std::string::npos) << session->problem();
+    }
+    session.reset();
+    std::filesystem::rename(file + ".whole", file);
   }
 }
 
