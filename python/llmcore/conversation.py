@@ -101,10 +101,6 @@ class ConversationMemory:
         message = {"role": "tool", "tool_call_id": tool_call_id, "content": content}
         self._add(self._checked(message, "the tool's message"))
 
-    def add_response(self, response: LLMResponse) -> None:
-        """Adds an answer, with the tool calls in it."""
-        self._add(self._answer(response))
-
     def get_messages(self) -> list[Message]:
         """What a call takes: the system prompt, if there is one, and what is kept. Tool calls that still wait for a
         result (see :attr:`pending`) are left out, since no provider takes them. The list is the caller's.

@@ -208,7 +208,6 @@ def _sources(raw: Any) -> list[Citation]:
 class _Event(msgspec.Struct):
     type: Any = None
     delta: Any = None
-    item_id: Any = None
     output_index: Any = None
     item: _Item | None = None
     response: _Answer | None = None
