@@ -21,7 +21,17 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: a module may import from its own layer and from those below.
 LAYERS = (
     {"_core"},
-    {"types", "errors", "clock", "fingerprint", "hosts", "interrupt", "request_difference", "secret"},
+    {
+        "types",
+        "provider_values",
+        "errors",
+        "secret",
+        "clock",
+        "fingerprint",
+        "hosts",
+        "interrupt",
+        "request_difference",
+    },
     {"config", "config_sources", "config_values", "call_context", "estimate", "exchange", "transport", "explain"},
     {"pricing", "providers", "ledger", "recording"},
     {"recording_json", "replay_transport"},
