@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <stdexcept>
 #include <unordered_map>
@@ -173,6 +174,9 @@ class CurlTransport::Impl {
     transfer.ready = &ready_;
     transfer.request = std::move(request);
     transfers_[id] = std::move(made);
+    const std::size_t most = std::bit_ceil(transfers_.size());
+    ready_.reserve(most);  // each is in there once at the most: what arrives takes no more memory
+    told_.reserve(most);
     if (timeout <= 0) {
       transfer.fail({Outcome::timeout, "there was no time left to ask " + address_of(transfer.request.url)});
     } else if (!prepare(transfer, timeout)) {
