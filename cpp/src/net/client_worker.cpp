@@ -264,8 +264,8 @@ void ClientWorker::perform(const Action& action) {
     if (found != calls_.end()) send(found->second, *sent);
   } else if (const auto* aborted = std::get_if<Abort>(&action)) {
     if (LiveCall* const call = in_flight(aborted->attempt)) {
-      if (late_.size() == kMostLate) late_.pop_front();
-      late_.push_back({aborted->attempt, call->asked.tenant, call->providers[call->target]});
+      late_[next_late_] = {aborted->attempt, call->asked.tenant, call->providers[call->target]};
+      next_late_ = (next_late_ + 1) % late_.size();
       call->attempt = 0;
     }
     transport_->abort(aborted->attempt);

@@ -4,6 +4,8 @@
 // flush(), once the worker has ended, by the game's.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -132,8 +134,9 @@ class ClientWorker final : public TransferSink {
   std::unordered_map<CallId, LiveCall> calls_;    // by the engine's number
   std::unordered_map<CallId, CallId> number_of_;  // by the game's id
   std::unordered_set<TransferId> trailing_;       // whose answers are whole, and whose connections go on for a moment
-  std::deque<Late> late_;                         // the last few
-  std::vector<Chunk> chunks_;                     // kept for its memory
+  std::array<Late, 64> late_;                     // the last ones
+  std::size_t next_late_ = 0;
+  std::vector<Chunk> chunks_;  // kept for its memory
   std::deque<Waiting> backlog_;
   std::unordered_map<CallId, Waiting*> open_tokens_;  // in the backlog, to which more text may be added
   bool ended_ = false;
