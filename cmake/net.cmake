@@ -32,6 +32,7 @@ set(LLMCORE_NET_HEADERS
     transport.hpp)
 set(LLMCORE_NET_SOURCES
     answer_headers.cpp
+    background.cpp
     chat.cpp
     chat_request.cpp
     chat_stream.cpp

@@ -127,6 +127,7 @@ void ClientWorker::read(LiveCall& call, std::string_view bytes) {
   call.decoder->feed(bytes, chunks_);
   for (const Chunk& chunk : chunks_) {
     if (chunk.text.empty()) continue;
+    streamed_ = true;
     if (!call.began) {
       call.began = true;
       feed(Streaming{call.attempt});

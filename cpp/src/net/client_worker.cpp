@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <thread>
 #include <utility>
 
+#include "background.hpp"
 #include "llmcore/io/clock.hpp"
 #include "llmcore/io/replay.hpp"
 #include "llmcore/io/uuid7.hpp"
@@ -18,7 +21,8 @@ namespace {
 
 constexpr Duration kLongestWait = kSecond;
 constexpr Duration kBacklogWait = 2 * kMillisecond;
-constexpr std::size_t kMostLate = 64;
+constexpr Duration kBetweenPieces = 2 * kMillisecond;
+constexpr Duration kBetweenRecords = 2 * kMillisecond;
 constexpr std::string_view kOffline = "offline";
 
 /// A model's name without its date: "gpt-4o" of "gpt-4o-2024-08-06", "claude-x" of "claude-x-20250929".
@@ -59,7 +63,21 @@ ClientWorker::ClientWorker(Client::Config config, std::shared_ptr<Mail> mail)
 ClientWorker::~ClientWorker() = default;
 
 void ClientWorker::run() {
-  while (!ended_) turn(kLongestWait);
+  be_in_background();
+  while (!ended_) {
+    streamed_ = false;
+    turn(kLongestWait);
+    if (streamed_) rest();
+  }
+}
+
+// While answers stream, their next pieces are on the way, and the game looks once a frame: what comes in two milliseconds
+// is read at once, which takes the processor a fraction of waking up for each piece. Nor need a game wake a worker that
+// rests: it looks for commands first of all.
+void ClientWorker::rest() {
+  if (ended_) return;
+  const Duration most = time_to_wait(kBetweenPieces);
+  if (most > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(most));
 }
 
 void ClientWorker::turn(Duration wait) {

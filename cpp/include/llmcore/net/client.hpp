@@ -12,7 +12,8 @@
 //
 // It is the engine's driver for a frame loop, and decides nothing: limits, retries, failover, cache and budgets are the
 // engine's. One worker thread encodes, sends, reads, decodes and writes the ledger; the game's thread touches no socket,
-// no file and no lock. Or there is no thread, and the host calls pump().
+// no file and no lock. It wakes up without taking the processor from the game's, and reads what streams every two
+// milliseconds. Or there is no thread, and the host calls pump().
 //
 // Threads: submit(), cancel(), poll(), set_frame(), pump(), save_cache() and load_cache() belong to one thread at a time,
 // the game's. stats() may be called by any. What passes between game and worker goes through two rings whose memory is
