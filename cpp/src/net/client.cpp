@@ -34,7 +34,7 @@ class Client::Impl {
 
   [[nodiscard]] bool recording() const noexcept { return recording_; }
 
-  CallId submit(Request request) {
+  CallId submit(Request&& request) {
     const CallId call = ++last_call_;
     const std::uint64_t tag = request.tag;
     ++submitted_;
@@ -42,15 +42,15 @@ class Client::Impl {
       refuse(call, tag, stopped_ ? Outcome::cancelled : Outcome::queue_full);
       return call;
     }
-    Command command;
+    ++live_;
+    // Moved once, for it is long. Where much that is recorded fills the ring, the call goes a frame later.
+    Command* const slot = late_.empty() ? mail_->commands.back() : nullptr;
+    Command& command = slot != nullptr ? *slot : late_.emplace_back();
     command.kind = Command::Kind::submit;
     command.call = call;
     command.request.emplace(std::move(request));
-    if (!late_.empty() || !mail_->commands.push(command)) {
-      refuse(call, tag, Outcome::queue_full);
-      return call;
-    }
-    ++live_;
+    if (slot == nullptr) return call;
+    mail_->commands.commit();
     wake();
     return call;
   }
@@ -87,13 +87,16 @@ class Client::Impl {
     }
     const Instant until = budget.time < kHour ? io::mono() + budget.time : kNever;
     constexpr std::size_t kBetweenLooks = 8;
-    Event event;
-    while (events.size() < budget.events && mail_->events.next(event)) {
+    while (events.size() < budget.events) {
+      Event& event = events.emplace_back();
+      if (!mail_->events.next(event)) {
+        events.pop_back();
+        break;
+      }
       if (event.kind == Event::Kind::finished || event.kind == Event::Kind::failed) {
         --live_;
         ++(event.kind == Event::Kind::finished ? finished_ : failed_);
       }
-      events.push_back(event);
       if (events.size() % kBetweenLooks == 0 && io::mono() >= until) break;
     }
     return events.size();

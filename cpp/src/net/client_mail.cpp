@@ -13,8 +13,20 @@ std::array<std::string_view*, kTexts> texts_of(Client::Event& event) noexcept {
   return {&event.text, &event.error, &event.provider, &event.model, &event.finish, &event.tool_calls};
 }
 
-/// The event without its texts, as it lies in the ring.
+/// What an event in the ring begins with.
+enum class Shape : std::uint64_t { token, any };
+
+/// The next piece of an answer, which nearly every event is: a line of the processor's cache in place of five.
+struct TokenWire {
+  Shape shape;
+  CallId call;
+  std::uint64_t tag;
+  std::size_t size;  // of the text, which is behind it
+};
+
+/// Any event without its texts.
 struct Wire {
+  Shape shape;
   Client::Event event;
   std::array<std::size_t, kTexts> sizes;
   char* apart;  // the texts, where they are too long; otherwise nullptr
@@ -24,7 +36,16 @@ static_assert(std::is_trivially_copyable_v<Client::Event>, "an event is copied a
 }  // namespace
 
 bool EventRing::push(const Client::Event& event) {
-  Wire wire{event, {}, nullptr};
+  if (event.kind == Client::Event::Kind::token && sizeof(TokenWire) + event.text.size() <= ring_.longest()) {
+    const TokenWire wire{Shape::token, event.call, event.tag, event.text.size()};
+    char* const frame = ring_.reserve(sizeof wire + wire.size);
+    if (frame == nullptr) return false;
+    std::memcpy(frame, &wire, sizeof wire);
+    if (wire.size != 0) std::memcpy(frame + sizeof wire, event.text.data(), wire.size);
+    ring_.commit();
+    return true;
+  }
+  Wire wire{Shape::any, event, {}, nullptr};
   std::size_t total = 0;
   const auto texts = texts_of(wire.event);
   for (std::size_t i = 0; i < kTexts; ++i) total += wire.sizes[i] = texts[i]->size();
@@ -45,6 +66,18 @@ bool EventRing::push(const Client::Event& event) {
 bool EventRing::next(Client::Event& event) {
   const char* const frame = ring_.next();
   if (frame == nullptr) return false;
+  Shape shape;
+  std::memcpy(&shape, frame, sizeof shape);
+  if (shape == Shape::token) {
+    TokenWire wire;
+    std::memcpy(&wire, frame, sizeof wire);
+    event = {};
+    event.kind = Client::Event::Kind::token;
+    event.call = wire.call;
+    event.tag = wire.tag;
+    event.text = {frame + sizeof wire, wire.size};
+    return true;
+  }
   Wire wire;
   std::memcpy(&wire, frame, sizeof wire);
   event = wire.event;

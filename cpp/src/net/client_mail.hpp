@@ -33,7 +33,7 @@ class EventRing {
  public:
   explicit EventRing(std::size_t bytes) : ring_(bytes) {}
 
-  /// The worker's. False while there is no room.
+  /// The worker's. False while there is no room. Of a token its call, its tag and its text.
   [[nodiscard]] bool push(const Client::Event& event);
   /// The game's. False if there is none. The views in `event` are valid until release().
   [[nodiscard]] bool next(Client::Event& event);

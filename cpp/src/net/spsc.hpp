@@ -21,15 +21,31 @@ class SpscQueue {
   /// Room for at least `capacity`.
   explicit SpscQueue(std::size_t capacity) : slots_(std::bit_ceil(capacity)), mask_(slots_.size() - 1) {}
 
-  /// False where there is no room: then `value` is as it was.
-  bool push(T& value) noexcept {
+  /// Where the next value goes, or nullptr while there is no room; the writer's until commit().
+  [[nodiscard]] T* back() noexcept {
     const std::size_t tail = tail_.load(std::memory_order_relaxed);
     if (tail - head_seen_ == slots_.size()) {
       head_seen_ = head_.load(std::memory_order_acquire);
-      if (tail - head_seen_ == slots_.size()) return false;
+      if (tail - head_seen_ == slots_.size()) return nullptr;
     }
-    slots_[tail & mask_] = std::move(value);
-    tail_.store(tail + 1, std::memory_order_release);
+    return &slots_[tail & mask_];
+  }
+  void commit() noexcept { tail_.store(tail_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+
+  /// The writer's. Whether the reader should come soon.
+  [[nodiscard]] bool half_full() noexcept {
+    const std::size_t tail = tail_.load(std::memory_order_relaxed);
+    if (tail - head_seen_ <= slots_.size() / 2) return false;
+    head_seen_ = head_.load(std::memory_order_acquire);
+    return tail - head_seen_ > slots_.size() / 2;
+  }
+
+  /// False where there is no room: then `value` is as it was.
+  bool push(T& value) noexcept {
+    T* const slot = back();
+    if (slot == nullptr) return false;
+    *slot = std::move(value);
+    commit();
     return true;
   }
 
