@@ -55,14 +55,15 @@ class Client::Impl {
     return call;
   }
 
-  /// Anything but a call: it is never lost, at the worst it goes a frame later.
+  /// Anything is done, at the worst a frame later.
   void send(Command command) {
-    if (stopped_) return;
-    if (!late_.empty() || !mail_->commands.push(command)) {
-      late_.push_back(std::move(command));
-      return;
-    }
-    wake();
+    if (put(std::move(command))) wake();
+  }
+
+  /// Something to be recorded. There may be much of it in every frame, so the worker is not woken for it: while it
+  /// records, it looks of itself every few milliseconds.
+  void note(Command command) {
+    if (put(std::move(command)) && mail_->commands.half_full()) wake();
   }
 
   CallId ask(Command command) {
@@ -166,6 +167,14 @@ class Client::Impl {
     ++failed_;
   }
 
+  /// False: it goes later, or nowhere, the client being shut down.
+  bool put(Command command) {
+    if (stopped_) return false;
+    if (late_.empty() && mail_->commands.push(command)) return true;
+    late_.push_back(std::move(command));
+    return false;
+  }
+
   void wake() {
     if (threaded_ && mail_->sleeping.exchange(false)) worker_->wake();
   }
@@ -234,7 +243,7 @@ void Client::set_frame(std::int64_t tick) {
   Command command;
   command.kind = Command::Kind::frame;
   command.number = tick;
-  impl_->send(std::move(command));
+  impl_->note(std::move(command));
 }
 
 void Client::record(RecordedEvent event) {
@@ -242,7 +251,16 @@ void Client::record(RecordedEvent event) {
   Command command;
   command.kind = Command::Kind::record;
   command.event = std::make_unique<RecordedEvent>(std::move(event));
-  impl_->send(std::move(command));
+  impl_->note(std::move(command));
+}
+
+void Client::record_snapshot(std::int64_t tick, std::string_view name, std::string bytes, bool keep) {
+  if (!impl_->recording()) return;
+  Command command;
+  command.kind = Command::Kind::snapshot;
+  command.number = keep ? 1 : 0;
+  command.event = std::make_unique<RecordedEvent>(recorded::Snapshot{tick, std::string(name), {}, std::move(bytes)});
+  impl_->note(std::move(command));
 }
 
 std::size_t Client::poll(Events& events, PollBudget budget) { return impl_->poll(events, budget); }

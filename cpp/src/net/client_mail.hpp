@@ -19,13 +19,13 @@ namespace llmcore::net {
 
 /// What the game wants. Moved, never copied: whatever it holds is freed by the worker.
 struct Command {
-  enum class Kind : std::uint8_t { none, submit, cancel, frame, record, save_cache, load_cache, stop };
+  enum class Kind : std::uint8_t { none, submit, cancel, frame, record, snapshot, save_cache, load_cache, stop };
   Kind kind = Kind::none;
   CallId call = 0;
-  std::int64_t number = 0;  ///< the frame's, or bytes
+  std::int64_t number = 0;  ///< the frame's, or bytes, or whether a snapshot's bytes are kept
   std::string bytes;
   std::optional<Client::Request> request;
-  std::unique_ptr<RecordedEvent> event;  // an event is large, and rare
+  std::unique_ptr<RecordedEvent> event;  // an event is large, and rare; a snapshot's has the bytes, and no hash yet
 };
 
 /// Events on their way to the game.

@@ -119,6 +119,7 @@ Now ClientWorker::now() const noexcept {
 Duration ClientWorker::time_to_wait(Duration most) {
   if (most <= 0) return 0;
   if (!backlog_.empty()) most = std::min(most, kBacklogWait);
+  if (recording_.on()) most = std::min(most, kBetweenRecords);  // nobody wakes the worker for those
   if (const std::optional<Instant> due = engine_.next_deadline()) {
     most = std::min(most, std::max<Duration>(*due - now().mono, 0));
   }
@@ -137,6 +138,9 @@ void ClientWorker::take_commands() {
         break;
       case Command::Kind::record:
         if (recording_.on() && command->event) recording_.log()->append(*command->event);
+        break;
+      case Command::Kind::snapshot:
+        if (recording_.on()) record_snapshot(*command);
         break;
       case Command::Kind::save_cache: save_cache(*command); break;
       case Command::Kind::load_cache: load_cache(*command); break;
@@ -299,6 +303,13 @@ void ClientWorker::perform(const Action& action) {
     const auto found = calls_.find(attempt->call);
     if (found != calls_.end() && !config_.ledger.empty()) found->second.attempts.push_back(*attempt);
   }
+}
+
+void ClientWorker::record_snapshot(Command& command) {
+  auto& snapshot = std::get<recorded::Snapshot>(*command.event);
+  snapshot.state = hash_of_state(*snapshot.bytes);
+  if (command.number == 0) snapshot.bytes.reset();
+  recording_.log()->append(*command.event);
 }
 
 void ClientWorker::save_cache(const Command& command) {

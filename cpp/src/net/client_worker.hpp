@@ -96,6 +96,7 @@ class ClientWorker final : public TransferSink {
   [[nodiscard]] Now now() const noexcept;
   void take_commands();
   void submit(Command& command);
+  void record_snapshot(Command& command);
   void load_cache(const Command& command);
   void save_cache(const Command& command);
   void stop();
@@ -106,8 +107,8 @@ class ClientWorker final : public TransferSink {
   void drain();
   void perform(const Action& action);
   [[nodiscard]] Duration time_to_wait(Duration most);
-  [[nodiscard]] std::vector<Client::Place> chain_of(const Client::Request& request) const;
   void rest();
+  [[nodiscard]] std::vector<Client::Place> chain_of(const Client::Request& request) const;
   [[nodiscard]] std::vector<Target> targets_of(const LiveCall& call) const;
   [[nodiscard]] const Provider* provider(std::string_view name) const noexcept;
   [[nodiscard]] std::shared_ptr<const PriceCard> price(std::string_view provider, std::string_view model) const;
@@ -140,8 +141,8 @@ class ClientWorker final : public TransferSink {
   std::vector<Chunk> chunks_;  // kept for its memory
   std::deque<Waiting> backlog_;
   std::unordered_map<CallId, Waiting*> open_tokens_;  // in the backlog, to which more text may be added
-  bool ended_ = false;
   bool streamed_ = false;                             // a piece of an answer came in this turn
+  bool ended_ = false;
   std::atomic<int> waking_{0};
 };
 

@@ -25,15 +25,6 @@ struct Recorded {
   RecordedEvent event;
 };
 
-recorded::Snapshot snapshot_of(std::int64_t tick, std::string_view name, std::string bytes, bool keep) {
-  recorded::Snapshot snapshot;
-  snapshot.tick = tick;
-  snapshot.name = name;
-  snapshot.state = hash_of_state(bytes);
-  if (keep) snapshot.bytes = std::move(bytes);
-  return snapshot;
-}
-
 std::string what(const RecordedEvent& event) {
   if (const auto* snapshot = std::get_if<recorded::Snapshot>(&event)) return "snapshot " + snapshot->name;
   if (const auto* draw = std::get_if<recorded::Draw>(&event)) return "rng " + draw->name;
@@ -136,7 +127,7 @@ class Session::Impl {
 
   void snapshot(std::string_view name, std::string_view bytes, bool keep) {
     if (client_) {
-      if (log_) client_->record(snapshot_of(tick_, name, std::string(bytes), keep));
+      if (log_) client_->record_snapshot(tick_, name, std::string(bytes), keep);
       return;
     }
     if (const recorded::Snapshot* const then = expect(name)) {
@@ -186,7 +177,7 @@ class Session::Impl {
 
  private:
   void record(std::string_view name, std::string bytes) {
-    client_->record(snapshot_of(tick_, name, std::move(bytes), true));
+    client_->record_snapshot(tick_, name, std::move(bytes), true);
   }
 
   void diverge(std::string field, std::string expected, std::string got) {

@@ -1,14 +1,20 @@
 // The client with its worker: what the game's thread and the worker do to each other.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
+#include <variant>
 
+#include "llmcore/io/replay.hpp"
 #include "net/spsc.hpp"
 #include "scripted.hpp"
 
@@ -184,6 +190,169 @@ TEST(ClientThreads, ATextThatIsLongerThanTheRingComesWhole) {
   while (client.poll(events) == 0 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
   ASSERT_EQ(events.size(), 1U);
   EXPECT_EQ(events[0].text, story);
+}
+
+TEST(ClientThreads, APieceThatIsLongerThanTheRingComesWhole) {
+  auto transport = std::make_shared<ScriptedTransport>();
+  const std::string story(300'000, 'z');
+  transport->answers = [&](ScriptedTransport& self, const ScriptedTransport::Open& open) {
+    self.answer(open.transfer, "1 1\n" + story + "[end]");
+  };
+  Client::Config config = threaded(transport);
+  config.event_bytes = 64 * 1024;
+  Client client(std::move(config));
+  Client::Request request = Stage::say("?", true);
+  request.tag = 7;
+  client.submit(std::move(request));
+  Client::Events events;
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (client.poll(events) == 0 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  ASSERT_FALSE(events.empty());
+  EXPECT_EQ(events[0].kind, Kind::token);
+  EXPECT_EQ(events[0].tag, 7U);
+  EXPECT_EQ(events[0].text, story);
+}
+
+/// Has a piece of every stream whenever it is asked, and counts how often it is asked and how often it is woken.
+class EagerTransport final : public Transport {
+ public:
+  void start(TransferId transfer, HttpRequest, Duration, TransferSink& sink) override {
+    sink_ = &sink;
+    open_.insert(transfer);
+    begun_.insert(transfer);
+  }
+  void abort(TransferId transfer) override { open_.erase(transfer); }
+  void poll(Duration wait) override {
+    ++polls;
+    if (open_.empty()) {
+      std::unique_lock hold(mutex_);
+      changed_.wait_for(hold, std::chrono::nanoseconds(wait), [&] { return woken_; });
+      woken_ = false;
+      return;
+    }
+    const std::set<TransferId> open = open_;
+    for (const TransferId transfer : open) {
+      if (begun_.erase(transfer) != 0) {
+        sink_->on_head(transfer, 200, {});
+        sink_->on_data(transfer, "1 1\n");
+      }
+      ++pieces;
+      sink_->on_data(transfer, "word ");
+    }
+  }
+  void wakeup() noexcept override {
+    const std::lock_guard hold(mutex_);
+    ++wakeups;
+    woken_ = true;
+    changed_.notify_one();
+  }
+
+  std::atomic<int> polls{0};
+  std::atomic<int> pieces{0};
+  std::atomic<int> wakeups{0};
+
+ private:
+  TransferSink* sink_ = nullptr;
+  std::set<TransferId> open_;
+  std::set<TransferId> begun_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool woken_ = false;
+};
+
+TEST(ClientThreads, WhatStreamsIsReadInBatches) {
+  auto transport = std::make_shared<EagerTransport>();
+  Client client(threaded(transport));
+  client.submit(Stage::say("?", true));
+  const auto wait_for = [&](int pieces) {
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    while (transport->pieces < pieces && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  };
+  wait_for(1);
+  const auto start = std::chrono::steady_clock::now();
+  wait_for(10);
+  // Between them the worker rests, for two milliseconds each time.
+  EXPECT_GE(std::chrono::steady_clock::now() - start, milliseconds(15));
+  EXPECT_TRUE(client.shutdown(kSecond));
+}
+
+class ClientRecordings : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / ("llmcore_recordings_" + std::to_string(::getpid()));
+    std::filesystem::remove_all(folder_);
+    io::ReplayLoggerConfig logging;
+    logging.directory = folder_.string();
+    auto log = io::ReplayLogger::open(std::move(logging));
+    ASSERT_TRUE(log) << log.error().message();
+    log_ = std::move(*log);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::filesystem::path folder_;
+  std::shared_ptr<io::ReplayLogger> log_;
+};
+
+TEST_F(ClientRecordings, WhatIsRecordedIsWrittenSoonAndWakesNobody) {
+  auto transport = std::make_shared<EagerTransport>();
+  Client::Config config = threaded(transport);
+  config.recorder = log_;
+  Client client(std::move(config));
+  constexpr std::uint64_t kFrames = 8;
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  for (std::uint64_t tick = 0; tick < kFrames; ++tick) {
+    const int polls = transport->polls;  // so that the worker sleeps, as often as not
+    while (transport->polls == polls && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    client.set_frame(static_cast<std::int64_t>(tick));
+  }
+  client.record_snapshot(kFrames, "world", "gold: 3", false);
+  // The game does nothing more: a process that is killed now has all of it in its recording.
+  const auto count = [&](RecordedEvent kind) { return log_->stats().events[kind.index()]; };
+  while (count(recorded::Snapshot{}) == 0 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  EXPECT_EQ(count(recorded::Frame{}), kFrames);
+  EXPECT_EQ(transport->wakeups, 0);
+  EXPECT_TRUE(client.shutdown(kSecond));
+
+  auto reader = io::RecordingReader::open(folder_.string());
+  ASSERT_TRUE(reader);
+  const recorded::Snapshot* snapshot = nullptr;
+  while (const RecordedEvent* event = (*reader)->next()) {
+    if ((snapshot = std::get_if<recorded::Snapshot>(event)) != nullptr) break;
+  }
+  ASSERT_NE(snapshot, nullptr);
+  EXPECT_EQ(snapshot->tick, static_cast<std::int64_t>(kFrames));
+  EXPECT_EQ(snapshot->state, hash_of_state("gold: 3"));
+  EXPECT_FALSE(snapshot->bytes);
+}
+
+TEST_F(ClientRecordings, ACallBehindMoreThanTheRingHoldsIsMadeAndInItsPlace) {
+  Client::Config config;
+  config.max_calls = 1;  // the ring holds a little more than its calls
+  config.recorder = log_;
+  Stage stage(std::move(config));
+  constexpr std::uint64_t kDraws = 500;
+  for (std::uint64_t i = 0; i < kDraws; ++i) stage.client->record(recorded::Draw{"dice", 6, i % 6});
+  const CallId call = stage.client->submit(Stage::say("?"));
+  stage.client->cancel(call);
+  std::vector<Seen> seen;
+  for (int frame = 0; frame < 20 && seen.empty(); ++frame) seen = stage.look();
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].event.call, call);
+  EXPECT_EQ(seen[0].event.outcome, Outcome::cancelled);
+  EXPECT_TRUE(stage.client->shutdown(kSecond));
+  ASSERT_EQ(log_->close(), nullptr);
+
+  auto reader = io::RecordingReader::open(folder_.string());
+  ASSERT_TRUE(reader);
+  std::uint64_t draws = 0;
+  while (const RecordedEvent* event = (*reader)->next()) {
+    if (const auto* draw = std::get_if<recorded::Draw>(event)) {
+      EXPECT_EQ(draw->value, draws++ % 6);
+    } else if (std::holds_alternative<recorded::Fed>(*event)) {
+      EXPECT_EQ(draws, kDraws);
+    }
+  }
+  EXPECT_EQ(draws, kDraws);
 }
 
 }  // namespace

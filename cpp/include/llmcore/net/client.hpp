@@ -12,7 +12,7 @@
 //
 // It is the engine's driver for a frame loop, and decides nothing: limits, retries, failover, cache and budgets are the
 // engine's. One worker thread encodes, sends, reads, decodes and writes the ledger; the game's thread touches no socket,
-// no file and no lock. It wakes up without taking the processor from the game's, and reads what streams every two
+// no file and no lock. The worker wakes up without taking the processor from the game, and reads what streams every two
 // milliseconds. Or there is no thread, and the host calls pump().
 //
 // Threads: submit(), cancel(), poll(), set_frame(), pump(), save_cache() and load_cache() belong to one thread at a time,
@@ -204,8 +204,12 @@ class Client {
   /// Begins the frame `tick`: what is recorded from here on belongs to it.
   void set_frame(std::int64_t tick);
   /// Adds an event of the host's own, a random draw or a snapshot, to what Config::recorder records, in the order of the
-  /// calls of this object. Does nothing where nothing is recorded. See Session (net/session.hpp).
+  /// calls of this object. Does nothing where nothing is recorded. See Session (net/session.hpp). The worker writes it
+  /// within a few milliseconds: those are what a process that is killed loses.
   void record(RecordedEvent event);
+  /// The same for the state of a part of the host's world in the frame `tick`: its hash, which the worker works out, and
+  /// with `keep` the bytes as well.
+  void record_snapshot(std::int64_t tick, std::string_view name, std::string bytes, bool keep);
   /// Replaces what is in `events` by what happened, in order; how many. Those that the budget leaves out come next time.
   std::size_t poll(Events& events, PollBudget budget);
   std::size_t poll(Events& events) { return poll(events, PollBudget{}); }
