@@ -150,6 +150,7 @@ class CurlTransport::Impl {
     if (!initialized()) throw std::runtime_error("libcurl cannot be initialized");
     multi_.reset(curl_multi_init());
     if (!multi_) throw std::runtime_error("libcurl gave no multi handle");
+    data_.reserve(CURL_MAX_WRITE_SIZE);
     if (options_.max_connections != 0) {
       const auto most = std::min<std::size_t>(options_.max_connections, std::numeric_limits<int>::max());
       curl_multi_setopt(multi_.get(), CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(most));
@@ -347,8 +348,8 @@ class CurlTransport::Impl {
         transfer = find(id);
       }
       if (transfer != nullptr && !transfer->data.empty()) {
-        data_.clear();
-        data_.swap(transfer->data);
+        data_.assign(transfer->data);
+        transfer->data.clear();
         sink.on_data(id, data_);
         transfer = find(id);
       }
