@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <list>
 #include <mutex>
@@ -25,15 +26,16 @@
 #include "llmcore/net/client.hpp"
 #include "llmcore/net/curl_transport.hpp"
 #include "llmcore/net/providers.hpp"
+#include "llmcore/net/session.hpp"
 #include "server.hpp"
 
 namespace {
 
-std::atomic<std::int64_t> heap{0};
+std::atomic<std::int64_t> heap{0};       // in use, of what C++ took
+std::atomic<std::int64_t> curl_heap{0};  // and of what libcurl took
 
 }  // namespace
 
-// What is in use, of what C++ took: libcurl's own is counted by mallinfo2() below.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"  // these are a pair: inlined, GCC sees malloc and free alone
 #endif
@@ -51,6 +53,28 @@ void operator delete(void* block, std::size_t /*size*/) noexcept { operator dele
 
 namespace {
 
+void* counted(void* block) {
+  if (block != nullptr) curl_heap.fetch_add(static_cast<std::int64_t>(malloc_usable_size(block)));
+  return block;
+}
+void uncounted(void* block) {
+  if (block != nullptr) curl_heap.fetch_sub(static_cast<std::int64_t>(malloc_usable_size(block)));
+}
+void count_what_libcurl_takes() {
+  curl_global_init_mem(
+      CURL_GLOBAL_DEFAULT, [](std::size_t size) { return counted(std::malloc(size)); },
+      [](void* block) {
+        uncounted(block);
+        std::free(block);
+      },
+      [](void* block, std::size_t size) {
+        uncounted(block);
+        return counted(std::realloc(block, size));
+      },
+      [](const char* text) { return static_cast<char*>(counted(::strdup(text))); },
+      [](std::size_t count, std::size_t size) { return counted(std::calloc(count, size)); });
+}
+
 using Clock = std::chrono::steady_clock;
 using Micro = std::chrono::duration<double, std::micro>;
 
@@ -58,13 +82,16 @@ constexpr auto kFrame = std::chrono::nanoseconds(16'666'667);
 constexpr int kTokens = 40;
 constexpr auto kBetween = std::chrono::milliseconds(25);
 constexpr std::size_t kCancelEvery = 30;  // frames
+constexpr std::size_t kWorldBytes = 4096;
+constexpr int kDraws = 4;
 
 struct Figures {
   std::vector<double> frame;  // microseconds of each
   std::vector<double> submit;
   std::vector<double> cancel;
   double shutdown_ms = 0;
-  std::int64_t heap_growth = 0;
+  std::int64_t heap_growth = 0;  // bytes
+  std::int64_t curl_growth = 0;
   std::int64_t tokens = 0;
   std::int64_t answers = 0;
   std::int64_t failures = 0;
@@ -85,71 +112,130 @@ double timed(Work&& work) {
   return Micro(Clock::now() - start).count();
 }
 
-/// The median over a stretch of frames: with a hundred streams at once what is in use goes up and down.
-std::int64_t median(std::vector<std::int64_t> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
+/// The same loop on llmcore.
+class Native {
+ public:
+  Native(const std::string& url, std::size_t calls, std::size_t frames)
+      : client_(config(url)), calls_(calls), frames_(frames) {
+    figures_.frame.reserve(frames);
+    figures_.submit.reserve(frames * 2 + calls);
+    figures_.cancel.reserve(frames);
+  }
 
-Figures with_llmcore(const std::string& url, std::size_t calls, std::size_t frames) {
+  Figures play() {
+    // What stays in use is looked at where no call is open, for in between each has its own: after a third of the time,
+    // and at its end.
+    due_ = Clock::now();
+    run(frames_ / 3);
+    drain();
+    const std::int64_t warm = heap.load();
+    const std::int64_t curl_warm = curl_heap.load();
+    run(frames_);
+    drain();
+    figures_.heap_growth = heap.load() - warm;
+    figures_.curl_growth = curl_heap.load() - curl_warm;
+    while (open_.size() < calls_) submit();
+    while (client_.stats().in_flight < static_cast<std::int64_t>(calls_)) std::this_thread::yield();
+    figures_.shutdown_ms = timed([&] { client_.shutdown(10 * llmcore::kSecond); }) / 1000;
+    return std::move(figures_);
+  }
+
+ private:
+  static llmcore::Client::Config config(const std::string& url) {
+    llmcore::Client::Config config;
+    config.engine = llmcore::Config::server();
+    llmcore::net::HttpOptions options;
+    options.base_url = url;
+    options.api_key = "sk-benchmark";
+    config.providers = {std::make_shared<llmcore::net::OpenAIProvider>(std::move(options))};
+    config.chain = {{"openai", "m"}};
+    config.transport = std::make_shared<llmcore::net::CurlTransport>();
+    config.cache = false;
+    return config;
+  }
+
+  double submit() {
+    llmcore::Client::Request request;  // the game's own work: what to say
+    request.messages.push_back(
+        {llmcore::Client::Role::system, "You are the smith of a small village. Answer in one line.", {}, {}});
+    request.messages.push_back(
+        {llmcore::Client::Role::user, "What is new? This is question " + std::to_string(number_++), {}, {}});
+    request.context.player_name = "ann";
+    llmcore::CallId call = 0;
+    figures_.submit.push_back(timed([&] { call = client_.submit(std::move(request)); }));
+    open_.push_back(call);
+    return figures_.submit.back();
+  }
+
+  void frame(bool speaking) {
+    due_ += kFrame;
+    double taken = timed([&] { client_.set_frame(tick_); });
+    // At the beginning a few more each frame, so that they do not all end together.
+    for (int i = 0; i < 2 && speaking && open_.size() < calls_; ++i) taken += submit();
+    if (tick_ % kCancelEvery == kCancelEvery - 1 && !open_.empty()) {
+      figures_.cancel.push_back(timed([&] { client_.cancel(open_.front()); }));
+      taken += figures_.cancel.back();
+    }
+    taken += timed([&] { client_.poll(events_); });
+    for (const llmcore::Client::Event& event : events_) {
+      if (event.kind == llmcore::Client::Event::Kind::token) {
+        ++figures_.tokens;
+        continue;
+      }
+      ++(event.kind == llmcore::Client::Event::Kind::finished ? figures_.answers : figures_.failures);
+      open_.erase(std::remove(open_.begin(), open_.end(), event.call), open_.end());
+    }
+    if (speaking) figures_.frame.push_back(taken);
+    std::this_thread::sleep_until(due_);
+    figures_.late_frames += Clock::now() - due_ > std::chrono::milliseconds(1) ? 1 : 0;
+    ++tick_;
+  }
+
+  void run(std::size_t until) {
+    while (figures_.frame.size() < until) frame(true);
+  }
+
+  void drain() {
+    while (!open_.empty()) frame(false);
+    // The worker tells of a call's end before it frees what the call had.
+    for (int i = 0; i < 6; ++i) frame(false);
+  }
+
+  llmcore::Client client_;
+  std::size_t calls_;
+  std::size_t frames_;
+  llmcore::Client::Events events_;
+  std::vector<llmcore::CallId> open_;
+  Figures figures_;
+  std::int64_t number_ = 0;
+  std::int64_t tick_ = 0;
+  Clock::time_point due_;
+};
+
+/// A play session that is recorded while nobody speaks: what each frame of it costs the game.
+Figures recording(const std::string& directory, std::size_t frames) {
   Figures figures;
-  llmcore::Client::Config config;
-  config.engine = llmcore::Config::server();
-  llmcore::net::HttpOptions options;
-  options.base_url = url;
-  options.api_key = "sk-benchmark";
-  config.providers = {std::make_shared<llmcore::net::OpenAIProvider>(std::move(options))};
-  config.chain = {{"openai", "m"}};
-  config.transport = std::make_shared<llmcore::net::CurlTransport>();
-  config.cache = false;
-  llmcore::Client client(std::move(config));
+  std::string problem;
+  auto session = llmcore::Session::record({}, directory, 1, problem);
+  if (!session) {
+    std::fprintf(stderr, "%s\n", problem.c_str());
+    std::exit(1);
+  }
   llmcore::Client::Events events;
-  std::vector<llmcore::CallId> open;
-  std::vector<std::int64_t> in_use;
-  figures.frame.reserve(frames);
-  figures.submit.reserve(frames * 8);
-  in_use.reserve(frames);
-  std::int64_t number = 0;
+  std::string world(kWorldBytes, 'w');
   auto due = Clock::now();
   for (std::size_t tick = 0; tick < frames; ++tick) {
     due += kFrame;
-    double taken = timed([&] { client.set_frame(static_cast<std::int64_t>(tick)); });
-    // At the beginning a few more each frame, so that they do not all end together.
-    for (int i = 0; i < 2 && open.size() < calls; ++i) {
-      llmcore::Client::Request request;  // the game's own work: what to say
-      request.messages.push_back(
-          {llmcore::Client::Role::system, "You are the smith of a small village. Answer in one line.", {}, {}});
-      request.messages.push_back(
-          {llmcore::Client::Role::user, "What is new? This is question " + std::to_string(number++), {}, {}});
-      request.context.player_name = "ann";
-      llmcore::CallId call = 0;
-      figures.submit.push_back(timed([&] { call = client.submit(std::move(request)); }));
-      taken += figures.submit.back();
-      open.push_back(call);
-    }
-    if (tick % kCancelEvery == kCancelEvery - 1 && !open.empty()) {
-      figures.cancel.push_back(timed([&] { client.cancel(open.front()); }));
-      taken += figures.cancel.back();
-    }
-    taken += timed([&] { client.poll(events); });
-    for (const llmcore::Client::Event& event : events) {
-      if (event.kind == llmcore::Client::Event::Kind::token) {
-        ++figures.tokens;
-        continue;
-      }
-      ++(event.kind == llmcore::Client::Event::Kind::finished ? figures.answers : figures.failures);
-      open.erase(std::remove(open.begin(), open.end(), event.call), open.end());
-    }
-    figures.frame.push_back(taken);
-    in_use.push_back(heap.load(std::memory_order_relaxed));
+    world[tick % kWorldBytes] = static_cast<char>('a' + tick % 26);
+    figures.frame.push_back(timed([&] {
+      session->frame(static_cast<std::int64_t>(tick));
+      for (int draw = 0; draw < kDraws; ++draw) session->below("dice", 6);
+      session->poll(events);
+      session->snapshot("world", world);
+    }));
     std::this_thread::sleep_until(due);
-    figures.late_frames += Clock::now() - due > std::chrono::milliseconds(1) ? 1 : 0;
   }
-  const auto quarter = static_cast<std::ptrdiff_t>(frames / 4);
-  figures.heap_growth =
-      median({in_use.end() - quarter, in_use.end()}) - median({in_use.begin() + quarter, in_use.begin() + 2 * quarter});
-  while (client.stats().in_flight < static_cast<std::int64_t>(calls) * 9 / 10) std::this_thread::yield();
-  figures.shutdown_ms = timed([&] { client.shutdown(10 * llmcore::kSecond); }) / 1000;
+  if (!session->close(llmcore::kSecond)) std::exit(1);
   return figures;
 }
 
@@ -242,7 +328,6 @@ class Blocking {
 Figures with_blocking(const std::string& url, std::size_t calls, std::size_t frames) {
   Figures figures;
   Blocking blocking(url);
-  std::vector<std::int64_t> in_use;
   std::int64_t number = 0;
   auto due = Clock::now();
   for (std::size_t tick = 0; tick < frames; ++tick) {
@@ -264,13 +349,9 @@ Figures with_blocking(const std::string& url, std::size_t calls, std::size_t fra
       figures.answers += over;
     });
     figures.frame.push_back(taken);
-    in_use.push_back(heap.load(std::memory_order_relaxed));
     std::this_thread::sleep_until(due);
     figures.late_frames += Clock::now() - due > std::chrono::milliseconds(1) ? 1 : 0;
   }
-  const auto quarter = static_cast<std::ptrdiff_t>(frames / 4);
-  figures.heap_growth =
-      median({in_use.end() - quarter, in_use.end()}) - median({in_use.begin() + quarter, in_use.begin() + 2 * quarter});
   figures.shutdown_ms = timed([&] { blocking.shutdown(); }) / 1000;
   return figures;
 }
@@ -280,26 +361,25 @@ std::string row(const char* name, Figures& figures) {
   std::snprintf(
       text, sizeof text,
       R"({"name": "%s", "frame_us": {"p50": %.2f, "p99": %.2f, "max": %.1f}, "submit_us": {"p50": %.2f, "p99": %.2f, "max": %.1f}, )"
-      R"("cancel_us": {"p50": %.2f, "max": %.1f}, "shutdown_ms": %.2f, "heap_growth_bytes": %lld, "tokens": %lld, "answers": %lld, )"
+      R"("cancel_us": {"p50": %.2f, "max": %.1f}, "shutdown_ms": %.2f, "heap_growth_bytes": %lld, "libcurl_growth_bytes": %lld, "tokens": %lld, "answers": %lld, )"
       R"("failed": %lld, "late_frames": %lld})",
       name, percentile(figures.frame, 0.5), percentile(figures.frame, 0.99), percentile(figures.frame, 1),
       percentile(figures.submit, 0.5), percentile(figures.submit, 0.99), percentile(figures.submit, 1),
       percentile(figures.cancel, 0.5), percentile(figures.cancel, 1), figures.shutdown_ms,
-      static_cast<long long>(figures.heap_growth), static_cast<long long>(figures.tokens),
-      static_cast<long long>(figures.answers), static_cast<long long>(figures.failures),
-      static_cast<long long>(figures.late_frames));
+      static_cast<long long>(figures.heap_growth), static_cast<long long>(figures.curl_growth),
+      static_cast<long long>(figures.tokens), static_cast<long long>(figures.answers),
+      static_cast<long long>(figures.failures), static_cast<long long>(figures.late_frames));
   return text;
 }
 
 void print(const char* name, Figures& figures) {
   std::printf(
       "%-22s frame p50 %7.1f us  p99 %7.1f us  max %8.1f us   submit p50 %6.2f us   cancel p50 %6.2f us   shutdown "
-      "%8.2f ms   "
-      "heap %+lld B   %lld tokens, %lld answers, %lld late frames\n",
+      "%8.2f ms   %lld tokens, %lld answers, %lld late frames\n",
       name, percentile(figures.frame, 0.5), percentile(figures.frame, 0.99), percentile(figures.frame, 1),
       percentile(figures.submit, 0.5), percentile(figures.cancel, 0.5), figures.shutdown_ms,
-      static_cast<long long>(figures.heap_growth), static_cast<long long>(figures.tokens),
-      static_cast<long long>(figures.answers), static_cast<long long>(figures.late_frames));
+      static_cast<long long>(figures.tokens), static_cast<long long>(figures.answers),
+      static_cast<long long>(figures.late_frames));
 }
 
 }  // namespace
@@ -324,11 +404,18 @@ int main(int count, char** arguments) {
     }
   }
   const bench::StreamingServer server(kTokens, kBetween);
-  curl_global_init(CURL_GLOBAL_DEFAULT);
+  count_what_libcurl_takes();
   const auto frames = static_cast<std::size_t>(seconds * 60);
   std::printf("%zu frames at 60 a second, %zu calls in flight, %d tokens each\n", frames, calls, kTokens);
-  Figures native = with_llmcore(server.url(), calls, frames);
+  Figures native = Native(server.url(), calls, frames).play();
   print("llmcore", native);
+  std::printf("%-22s heap %+lld B, libcurl's %+lld B: in use at the end, against what was after a third of the time\n",
+              "", static_cast<long long>(native.heap_growth), static_cast<long long>(native.curl_growth));
+  const auto directory = std::filesystem::temp_directory_path() / ("llmcore_frame_loop." + std::to_string(::getpid()));
+  Figures recorded = recording(directory.string(), frames / 6);
+  std::filesystem::remove_all(directory);
+  std::printf("%-22s frame p50 %7.1f us  p99 %7.1f us  max %8.1f us\n", "recording, quiet",
+              percentile(recorded.frame, 0.5), percentile(recorded.frame, 0.99), percentile(recorded.frame, 1));
   Figures blocking = with_blocking(server.url(), calls, frames);
   print("libcurl, a thread each", blocking);
   if (!json.empty())
