@@ -6,7 +6,7 @@ Nothing reads ahead: what nobody asks for stays in the network's buffers, so a s
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmcore.types import HttpResponse
@@ -206,23 +206,28 @@ class AsyncNativeExchange(_Bounded):
 class SdkExchange(_Bounded):
     """One of the SDK's HTTP client, for threads.
 
-    :param ahead: looks at the time before each wait for the network
+    :param timed: what each wait for the network is to be inside of
     """
 
     def __init__(
-        self, response: Any, limit: int, too_large: TooLarge, explain: Explain, ahead: Callable[[], None]
+        self,
+        response: Any,
+        limit: int,
+        too_large: TooLarge,
+        explain: Explain,
+        timed: Callable[[], AbstractContextManager[None]],
     ) -> None:
         super().__init__(limit, too_large)
         self.status, self.headers = response.status_code, response.headers
         self._response = response
         self._pieces: Iterator[bytes] = response.iter_bytes()
         self._explain = explain
-        self._ahead = ahead
+        self._timed = timed
 
     def read(self) -> bytes:
         try:
-            self._ahead()
-            return self._count(next(self._pieces, b""))
+            with self._timed():
+                return self._count(next(self._pieces, b""))
         except Exception as caught:
             error = self._explain(caught)
         raise error

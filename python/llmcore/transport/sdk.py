@@ -3,13 +3,17 @@
 import asyncio
 import importlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from llmcore.exchange import AsyncSdkExchange, Exchange, SdkExchange
 from llmcore.transport.base import LONGEST_TIMEOUT, MAX_RESPONSE_BYTES, Transport
+from llmcore.transport.bounded import Until, bound
 from llmcore.transport.errors import (
     TransportError,
     broken,
@@ -32,8 +36,8 @@ _QUOTED: Final = re.compile(r":?\s+(?:bytearray\()?b?['\"]")
 class SdkTransport(Transport):
     """The HTTP client of the `openai` SDK (`openai.DefaultHttpxClient`), without its retries, headers and types.
 
-    In threads the timeout bounds each wait for the network, and the total is looked at between the pieces of a body: a
-    host that drips its answer may take up to twice as long.
+    Its own timeouts bound each wait for the network; what bounds all of a request is `asyncio.timeout`, and in threads
+    :mod:`llmcore.transport.bounded`.
     """
 
     def __init__(self, max_response_bytes: int = MAX_RESPONSE_BYTES) -> None:
@@ -43,27 +47,27 @@ class SdkTransport(Transport):
         self._sync: openai.DefaultHttpxClient | None = None
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, openai.DefaultAsyncHttpxClient]
         self._by_loop = WeakKeyDictionary()
+        self._until = Until()
 
     def send(self, request: HttpRequest, timeout: float) -> HttpResponse:
         self._check(request, timeout)
         client = self._open_sync()
         timeout = min(timeout, LONGEST_TIMEOUT)
-        end = monotonic() + timeout
+        self._until.end = monotonic() + timeout
         try:
             with client.stream(
                 request.method, request.url, headers=request.headers, content=request.body, timeout=timeout
             ) as response:
-                response.request.extensions["timeout"]["read"] = max(end - monotonic(), 0)
                 body = bytearray()
                 for piece in response.iter_bytes():
                     body += piece
                     if len(body) > self._limit:
                         raise self._too_large(request)
-                    if monotonic() >= end:
-                        raise timed_out(request, timeout)
                 return HttpResponse(response.status_code, response.headers, bytes(body))
         except Exception as caught:
             error = self._explain(caught, request, timeout)
+        finally:
+            self._until.end = inf
         raise error
 
     async def asend(self, request: HttpRequest, timeout: float) -> HttpResponse:  # noqa: ASYNC109 - passed on
@@ -96,19 +100,23 @@ class SdkTransport(Transport):
         def explain(caught: Exception) -> TransportError:
             return self._explain(caught, request, timeout)
 
+        @contextmanager
+        def timed() -> Iterator[None]:
+            if monotonic() >= end:
+                raise timed_out(request, timeout)
+            self._until.end = end
+            try:
+                yield
+            finally:
+                self._until.end = inf
+
         try:
-            asked = client.build_request(
-                request.method, request.url, headers=request.headers, content=request.body, timeout=timeout
-            )
-
-            def ahead() -> None:
-                left = end - monotonic()
-                if left <= 0:
-                    raise timed_out(request, timeout)
-                asked.extensions["timeout"]["read"] = left
-
-            response = client.send(asked, stream=True)
-            return SdkExchange(response, self._limit, lambda: self._too_large(request), explain, ahead)
+            with timed():
+                asked = client.build_request(
+                    request.method, request.url, headers=request.headers, content=request.body, timeout=timeout
+                )
+                response = client.send(asked, stream=True)
+            return SdkExchange(response, self._limit, lambda: self._too_large(request), explain, timed)
         except Exception as caught:
             error = explain(caught)
         raise error
@@ -154,6 +162,7 @@ class SdkTransport(Transport):
             self._leave_inherited()
             if self._sync is None:
                 self._sync = DefaultHttpxClient(follow_redirects=False, cookies=_no_cookies())
+                bound(self._sync, self._until)
             return self._sync
 
     def _open_async(self) -> "openai.DefaultAsyncHttpxClient":

@@ -83,7 +83,7 @@ class Answer:
     body: bytes = b""
     #: seconds before the first byte
     delay: float = 0.0
-    #: offsets at which the body is cut; given (even empty): chunked transfer encoding
+    #: offsets at which the body is cut; given (even empty): chunked transfer encoding. Of `raw`, where that is cut
     chunks: Sequence[int] | None = None
     #: seconds between the pieces
     pause: float = 0.0
@@ -122,7 +122,8 @@ class Answer:
     def pieces(self) -> list[bytes]:
         """What goes on the wire, piece by piece; a piece is one write."""
         if self.raw is not None:
-            return [self.raw]
+            offsets = [0, *(self.chunks or ()), len(self.raw)]
+            return [self.raw[a:b] for a, b in pairwise(offsets) if a < b]
         pairs = list(self.headers.items()) if isinstance(self.headers, Mapping) else list(self.headers)
         names = {name.lower() for name, _ in pairs}
         if "content-type" not in names:

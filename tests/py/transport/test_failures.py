@@ -30,6 +30,39 @@ def test_the_timeout_covers_the_body_too(transport: Transport, server: ScriptedS
     assert time.monotonic() - start < 5
 
 
+DRIPPED = {
+    "head": b"HTTP/1.1 200 OK\r\nx-long: " + b"a" * 100,
+    "interim": b"HTTP/1.1 100 Continue\r\n\r\n" * 4,
+    "extension": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;" + b"a" * 100,
+    "compressed": b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n" + gzip.compress(bytes(range(256))),
+}
+
+
+@pytest.mark.parametrize("part", DRIPPED)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_host_that_drips_holds_nobody_beyond_the_timeout(
+    transport: Transport, server: ScriptedServer, part: str, stream: bool
+) -> None:
+    raw = DRIPPED[part]
+    server.script(Answer(), Answer(raw=raw, chunks=range(20, len(raw)), pause=0.05))
+    transport.send(post(server), 10)  # what a client needs is loaded
+    start = time.monotonic()
+
+    def read() -> None:
+        if not stream:
+            transport.send(post(server), 0.2)
+            return
+        exchange = transport.stream(post(server), 0.2)
+        try:
+            while exchange.read():
+                pass
+        finally:
+            exchange.close()
+
+    assert refused(read).outcome is Outcome.TIMEOUT
+    assert time.monotonic() - start < 2
+
+
 @pytest.mark.slow
 def test_time_spent_on_the_head_is_missing_for_the_body(transport: Transport, server: ScriptedServer) -> None:
     server.script(Answer(), Answer(body=b"x" * 50, delay=1.5, stop_after=100, then="hang"))
