@@ -35,7 +35,7 @@ std::array<std::uint8_t, 8> big_endian(std::uint64_t value) {
 class ToPython {
  public:
   template <class T>
-  void operator()(std::string_view name, const T& value) {
+  void operator()(std::string_view name, const T& value, std::uint32_t /*since*/ = 1) {
     fields_[py::str(name.data(), name.size())] = made(value);
   }
   [[nodiscard]] py::dict take() { return std::move(fields_); }
@@ -122,10 +122,13 @@ class FromPython {
   FromPython(py::dict fields, std::string path) : fields_(std::move(fields)), path_(std::move(path)) {}
 
   template <class T>
-  void operator()(std::string_view name, T& value) {
+  void operator()(std::string_view name, T& value, std::uint32_t since = 1) {
     const py::str key(name.data(), name.size());
     const std::string path = path_.empty() ? std::string(name) : path_ + "." + std::string(name);
-    if (!fields_.contains(key)) fail(path, "it is missing");
+    if (!fields_.contains(key)) {
+      if (since > 1) return;  // exported before there was such a field
+      fail(path, "it is missing");
+    }
     ++read_;
     get(fields_[key], path, value);
   }

@@ -17,7 +17,7 @@ namespace {
 
 // --- rows: flat lists of values, in the order of the ledger's columns (llmcore/ledger/rows.py) ---------------------------
 
-constexpr std::size_t kAttemptColumns = 24;
+constexpr std::size_t kAttemptColumns = 25;
 constexpr std::size_t kPayloadColumns = 10;
 constexpr std::size_t kShort = 64;  ///< bytes of a text that may be the row's before
 
@@ -138,7 +138,7 @@ void put_attempts(Rows<kAttemptColumns>& rows, const LedgerEntry& call) {
     rows.put(attempt.provider);
     rows.put(attempt.model);
     rows.put(to_string(attempt.outcome));
-    for (const auto bucket : kUsageBuckets) rows.put(attempt.usage.*bucket);
+    for (std::size_t i = 0; i + 1 < kUsageBuckets.size(); ++i) rows.put(attempt.usage.*kUsageBuckets[i]);
     rows.put(attempt.usage.estimated);
     rows.put(attempt.cost);
     rows.milliseconds(attempt.latency);
@@ -147,6 +147,7 @@ void put_attempts(Rows<kAttemptColumns>& rows, const LedgerEntry& call) {
     &attempt == &call.attempts.back() ? rows.put(call.request_id) : rows.none();
     rows.time(call.created_at);
     rows.time(attempt.started);
+    rows.put(attempt.usage.web_searches);  // came later, so its column stands last
   }
 }
 

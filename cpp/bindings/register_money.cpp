@@ -19,18 +19,18 @@ NanoUsd known(std::optional<NanoUsd> cost, const char* what) {
 
 void register_money(py::module_& m) {
   py::class_<Rates>(m, "Rates")
-      .def(
-          py::init([](NanoUsd input, NanoUsd cache_read, NanoUsd cache_write_5m, NanoUsd cache_write_1h, NanoUsd output,
-                      NanoUsd reasoning, NanoUsd audio_input, NanoUsd audio_cache_read, NanoUsd audio_output,
-                      NanoUsd image_input, NanoUsd image_output, NanoUsd per_image, NanoUsd per_request) {
-            return Rates{input,        cache_read,  cache_write_5m,   cache_write_1h, output,
-                         reasoning,    audio_input, audio_cache_read, audio_output,   image_input,
-                         image_output, per_image,   per_request};
-          }),
-          py::arg("input") = 0, py::arg("cache_read") = 0, py::arg("cache_write_5m") = 0, py::arg("cache_write_1h") = 0,
-          py::arg("output") = 0, py::arg("reasoning") = 0, py::arg("audio_input") = 0, py::arg("audio_cache_read") = 0,
-          py::arg("audio_output") = 0, py::arg("image_input") = 0, py::arg("image_output") = 0,
-          py::arg("per_image") = 0, py::arg("per_request") = 0)
+      .def(py::init([](NanoUsd input, NanoUsd cache_read, NanoUsd cache_write_5m, NanoUsd cache_write_1h,
+                       NanoUsd output, NanoUsd reasoning, NanoUsd audio_input, NanoUsd audio_cache_read,
+                       NanoUsd audio_output, NanoUsd image_input, NanoUsd image_output, NanoUsd per_image,
+                       NanoUsd per_request, NanoUsd per_search) {
+             return Rates{input,        cache_read,  cache_write_5m,   cache_write_1h, output,
+                          reasoning,    audio_input, audio_cache_read, audio_output,   image_input,
+                          image_output, per_image,   per_request,      per_search};
+           }),
+           py::arg("input") = 0, py::arg("cache_read") = 0, py::arg("cache_write_5m") = 0,
+           py::arg("cache_write_1h") = 0, py::arg("output") = 0, py::arg("reasoning") = 0, py::arg("audio_input") = 0,
+           py::arg("audio_cache_read") = 0, py::arg("audio_output") = 0, py::arg("image_input") = 0,
+           py::arg("image_output") = 0, py::arg("per_image") = 0, py::arg("per_request") = 0, py::arg("per_search") = 0)
       .def_readonly("input", &Rates::input)
       .def_readonly("cache_read", &Rates::cache_read)
       .def_readonly("cache_write_5m", &Rates::cache_write_5m)
@@ -43,6 +43,7 @@ void register_money(py::module_& m) {
       .def_readonly("image_input", &Rates::image_input)
       .def_readonly("image_output", &Rates::image_output)
       .def_readonly("per_image", &Rates::per_image)
+      .def_readonly("per_search", &Rates::per_search)
       .def_readonly("per_request", &Rates::per_request)
       .def("__eq__", [](const Rates& a, const Rates& b) { return a == b; }, py::is_operator());
 

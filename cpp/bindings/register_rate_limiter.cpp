@@ -40,15 +40,20 @@ void register_rate_limiter(py::module_& m) {
   fast_class(observed);
   observed
       .def(py::init([](std::optional<std::int64_t> remaining_requests, std::optional<std::int64_t> remaining_tokens,
-                       Duration requests_reset, Duration tokens_reset) {
-             return RateObservation{remaining_requests, remaining_tokens, requests_reset, tokens_reset};
+                       Duration requests_reset, Duration tokens_reset, std::optional<std::int64_t> requests_limit,
+                       std::optional<std::int64_t> tokens_limit) {
+             return RateObservation{remaining_requests, remaining_tokens, requests_reset,
+                                    tokens_reset,       requests_limit,   tokens_limit};
            }),
            py::arg("remaining_requests") = py::none(), py::arg("remaining_tokens") = py::none(),
-           py::arg("requests_reset") = 0, py::arg("tokens_reset") = 0)
+           py::arg("requests_reset") = 0, py::arg("tokens_reset") = 0, py::arg("requests_limit") = py::none(),
+           py::arg("tokens_limit") = py::none())
       .def_readonly("remaining_requests", &RateObservation::remaining_requests)
       .def_readonly("remaining_tokens", &RateObservation::remaining_tokens)
       .def_readonly("requests_reset", &RateObservation::requests_reset)
-      .def_readonly("tokens_reset", &RateObservation::tokens_reset);
+      .def_readonly("tokens_reset", &RateObservation::tokens_reset)
+      .def_readonly("requests_limit", &RateObservation::requests_limit)
+      .def_readonly("tokens_limit", &RateObservation::tokens_limit);
 
   using Reservation = Held<RateLimiter>;
   py::class_<Reservation> reservation(m, "RateReservation");

@@ -28,6 +28,7 @@ py::dict totals_dict(const UsageTotals& t) {
   d["reasoning_tokens"] = t.usage.reasoning;
   d["total_tokens"] = t.usage.total_tokens();
   d["images"] = t.usage.images;
+  d["web_searches"] = t.usage.web_searches;
   d["cost_nano_usd"] = t.cost;
   d["unpriced_calls"] = t.unpriced_calls;
   d["saved_nano_usd"] = t.saved;
@@ -112,6 +113,7 @@ py::object numpy_type_of_recent_call(const py::module_& numpy) {
   field("image_input", "i8", offsetof(RecentCall, image_input));
   field("image_output", "i8", offsetof(RecentCall, image_output));
   field("images", "i8", offsetof(RecentCall, images));
+  field("web_searches", "i8", offsetof(RecentCall, web_searches));
   py::dict type;
   type["names"] = names;
   type["formats"] = formats;

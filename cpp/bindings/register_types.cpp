@@ -16,7 +16,7 @@ py::bytes as_bytes(const Fingerprint& f) {
 }
 
 // The buckets of Usage, in the order of its constructor.
-constexpr std::size_t kBucketCount = 12;
+constexpr std::size_t kBucketCount = 13;
 constexpr std::array<std::pair<const char*, std::int64_t Usage::*>, kBucketCount> kBuckets{{
     {"input_uncached", &Usage::input_uncached},
     {"cache_read", &Usage::cache_read},
@@ -30,6 +30,7 @@ constexpr std::array<std::pair<const char*, std::int64_t Usage::*>, kBucketCount
     {"image_input", &Usage::image_input},
     {"image_output", &Usage::image_output},
     {"images", &Usage::images},
+    {"web_searches", &Usage::web_searches},
 }};
 
 // Python cannot make a Usage that is not valid, so nothing that takes one has to ask again.
@@ -104,15 +105,17 @@ void register_types(py::module_& m) {
       .def(py::init([](std::int64_t input_uncached, std::int64_t cache_read, std::int64_t cache_write_5m,
                        std::int64_t cache_write_1h, std::int64_t output_text, std::int64_t reasoning,
                        std::int64_t audio_input, std::int64_t audio_cache_read, std::int64_t audio_output,
-                       std::int64_t image_input, std::int64_t image_output, std::int64_t images, bool estimated) {
+                       std::int64_t image_input, std::int64_t image_output, std::int64_t images,
+                       std::int64_t web_searches, bool estimated) {
              return checked(Usage{input_uncached, cache_read, cache_write_5m, cache_write_1h, output_text, reasoning,
                                   audio_input, audio_cache_read, audio_output, image_input, image_output, images,
-                                  estimated});
+                                  web_searches, estimated});
            }),
            py::arg("input_uncached") = 0, py::arg("cache_read") = 0, py::arg("cache_write_5m") = 0,
            py::arg("cache_write_1h") = 0, py::arg("output_text") = 0, py::arg("reasoning") = 0,
            py::arg("audio_input") = 0, py::arg("audio_cache_read") = 0, py::arg("audio_output") = 0,
-           py::arg("image_input") = 0, py::arg("image_output") = 0, py::arg("images") = 0, py::arg("estimated") = false)
+           py::arg("image_input") = 0, py::arg("image_output") = 0, py::arg("images") = 0, py::arg("web_searches") = 0,
+           py::arg("estimated") = false)
       .def_readwrite("estimated", &Usage::estimated)
       .def_property_readonly("input_tokens", &Usage::input_tokens)
       .def_property_readonly("output_tokens", &Usage::output_tokens)

@@ -18,7 +18,7 @@ constexpr std::int64_t kPerMillion = 1'000'000;
 constexpr Rate kRates[] = {
     &Rates::input,        &Rates::cache_read,  &Rates::cache_write_5m,   &Rates::cache_write_1h, &Rates::output,
     &Rates::reasoning,    &Rates::audio_input, &Rates::audio_cache_read, &Rates::audio_output,   &Rates::image_input,
-    &Rates::image_output, &Rates::per_image,   &Rates::per_request,
+    &Rates::image_output, &Rates::per_image,   &Rates::per_request,      &Rates::per_search,
 };
 
 // Where each kind of token is counted, and what it costs.
@@ -107,7 +107,7 @@ bool PriceCard::valid() const noexcept {
 }
 
 std::optional<NanoUsd> cost_of(const PriceCard& card, const Usage& usage, std::int64_t requests) noexcept {
-  if (requests < 0 || usage.images < 0) return std::nullopt;
+  if (requests < 0 || usage.images < 0 || usage.web_searches < 0) return std::nullopt;
   for (const TokenPrice& price : kTokenPrices) {
     if (usage.*price.count < 0) return std::nullopt;
   }
@@ -123,6 +123,7 @@ std::optional<NanoUsd> cost_of(const PriceCard& card, const Usage& usage, std::i
   Sum sum;
   for (const TokenPrice& price : kTokenPrices) sum.add_per_million(usage.*price.count, rates.*price.rate);
   sum.add_pieces(usage.images, rates.per_image);
+  sum.add_pieces(usage.web_searches, rates.per_search);
   sum.add_pieces(requests, rates.per_request);
   return sum.rounded();
 }

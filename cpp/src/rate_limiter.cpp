@@ -104,6 +104,29 @@ const char* RateLimiterConfig::problem() const noexcept {
 
 // --- Quota -----------------------------------------------------------------------------------------------------------
 
+void RateLimiter::Quota::Observed::advance(Instant now) noexcept {
+  if (limit == 0 || now <= at) return;
+  const Int128 units = (Int128{now} - at) * refill + carry;
+  at = now;
+  left = static_cast<std::int64_t>(std::min<Int128>(left + units / span, limit));
+  carry = left == limit ? 0 : static_cast<std::int64_t>(units % span);
+}
+
+void RateLimiter::Quota::Observed::give(std::int64_t n) noexcept {
+  left = add_saturated(left, n);
+  if (limit == 0 || left < limit) return;
+  left = limit;
+  carry = 0;
+}
+
+Instant RateLimiter::Quota::Observed::ready_at(std::int64_t n, Instant now) const noexcept {
+  if (n <= left) return now;
+  if (limit == 0) return until;
+  if (left == limit) return now;  // there is never more
+  const Int128 units = (Int128{std::min(n, limit)} - left) * span - carry;
+  return static_cast<Instant>(std::min<Int128>(at + (units + refill - 1) / refill, until));
+}
+
 RateLimiter::Quota::Quota(std::int64_t limit_per_minute, bool minute_burst, Instant start) noexcept
     : limit(limit_per_minute) {
   if (limit == 0) return;
@@ -113,7 +136,12 @@ RateLimiter::Quota::Quota(std::int64_t limit_per_minute, bool minute_burst, Inst
 
 void RateLimiter::Quota::advance(Instant now) noexcept {
   if (bucket) bucket->refill(now);
-  if (observed && observed->until <= now) observed.reset();
+  if (!observed) return;
+  if (observed->until <= now) {
+    observed.reset();
+  } else {
+    observed->advance(now);
+  }
 }
 
 // What a demand counts as: negative as none, more than the whole limit as the limit.
@@ -124,8 +152,7 @@ std::int64_t RateLimiter::Quota::capped(std::int64_t n) const noexcept {
 
 Instant RateLimiter::Quota::ready_at(std::int64_t n, Instant now) const noexcept {
   if (bucket) return add_saturated(now, bucket->time_until(n));
-  if (observed && n > observed->left) return observed->until;
-  return now;
+  return observed ? observed->ready_at(n, now) : now;
 }
 
 void RateLimiter::Quota::take(std::int64_t n) noexcept {
@@ -142,18 +169,28 @@ void RateLimiter::Quota::give(std::int64_t n) noexcept {
   if (bucket) {
     bucket->give(n);
   } else if (observed) {
-    observed->left = add_saturated(observed->left, n);
+    observed->give(n);
   }
 }
 
-void RateLimiter::Quota::observe(std::optional<std::int64_t> remaining, Duration reset, std::int64_t reservations,
-                                 Instant now) noexcept {
+void RateLimiter::Quota::observe(std::optional<std::int64_t> remaining, std::optional<std::int64_t> of, Duration reset,
+                                 std::int64_t reservations, Instant now) noexcept {
   if (!remaining || *remaining < 0 || *remaining > kMostPerMinute) return;
   if (bucket) {
     if (!bucket->lower_to(*remaining)) return;
   } else {
     if (reset <= 0 || reset > kLongestReset) reset = kUnsaidReset;
-    observed = Observed{*remaining, add_saturated(now, reset)};
+    observed.emplace();
+    observed->left = *remaining;
+    observed->until = add_saturated(now, reset);
+    if (of && *of > 0 && *of <= kMostPerMinute) {
+      observed->limit = *of;
+      observed->left = std::min(*remaining, *of);
+      const bool full = observed->left == *of;  // then nothing says how fast it fills
+      observed->refill = full ? *of : *of - *remaining;
+      observed->span = full ? kUnsaidReset : reset;
+      observed->at = now;
+    }
   }
   mark = reservations;
 }
@@ -176,6 +213,12 @@ std::uint64_t RateLimiter::Quota::fold(std::uint64_t hash) const noexcept {
   if (observed) {
     hash = mix64(hash, observed->left);
     hash = mix64(hash, observed->until);
+    if (observed->limit > 0) {
+      hash = mix64(hash, observed->limit);
+      hash = mix64(hash, observed->refill);
+      hash = mix64(hash, observed->span);
+      hash = mix64(hash, observed->carry);  // `at` is when it was last looked at, which is hashed anyway
+    }
   }
   return hash;
 }
@@ -280,8 +323,9 @@ void RateLimiter::pause_until(Instant until) noexcept {
 
 void RateLimiter::observe(const RateObservation& observation, Instant now) noexcept {
   advance(now);
-  requests_.observe(observation.remaining_requests, observation.requests_reset, admitted_, now_);
-  tokens_.observe(observation.remaining_tokens, observation.tokens_reset, admitted_, now_);
+  requests_.observe(observation.remaining_requests, observation.requests_limit, observation.requests_reset, admitted_,
+                    now_);
+  tokens_.observe(observation.remaining_tokens, observation.tokens_limit, observation.tokens_reset, admitted_, now_);
 }
 
 RateLimiter::Stats RateLimiter::stats() const noexcept {

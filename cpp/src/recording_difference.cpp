@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <map>
 #include <memory>
@@ -33,7 +34,7 @@ class Lister {
   using Leaves = std::vector<Leaf>;
 
   template <class T>
-  void operator()(std::string_view name, const T& value) {
+  void operator()(std::string_view name, const T& value, std::uint32_t /*since*/ = 1) {
     const std::size_t before = path_.size();
     if (before != 0) path_ += '.';
     path_ += name;

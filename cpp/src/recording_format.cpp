@@ -25,14 +25,22 @@ class SizeOnly final : public Payload {
 // --- to bytes ----------------------------------------------------------------------------------------------------------
 
 /// Integers as LEB128 (signed ones zigzag first), flags and enumerators as one byte, hashes as they are, everything
-/// that may be longer behind its length.
+/// that may be longer behind its length. Fields that came after `version` are left out.
 class Writer {
  public:
-  explicit Writer(std::string& to) : to_(to) {}
+  Writer(std::string& to, std::uint32_t version) : to_(to), version_(version) {}
 
   template <class T>
   void operator()(std::string_view /*name*/, const T& value) {
     put(value);
+  }
+  template <class T>
+  void operator()(std::string_view /*name*/, const T& value, std::uint32_t since) {
+    if (since <= version_) {
+      put(value);
+    } else if (value != T{}) {
+      problem_ = "a value in it has no place in the layout of this version";
+    }
   }
   [[nodiscard]] const char* problem() const noexcept { return problem_; }
 
@@ -115,6 +123,7 @@ class Writer {
   }
 
   std::string& to_;
+  std::uint32_t version_;
   const char* problem_ = nullptr;
 };
 
@@ -124,11 +133,11 @@ class Writer {
 /// more.
 class Reader {
  public:
-  explicit Reader(std::string_view from) : from_(from) {}
+  Reader(std::string_view from, std::uint32_t version) : from_(from), version_(version) {}
 
   template <class T>
-  void operator()(std::string_view /*name*/, T& value) {
-    if (problem_ == nullptr) get(value);
+  void operator()(std::string_view /*name*/, T& value, std::uint32_t since = 1) {
+    if (problem_ == nullptr && since <= version_) get(value);
   }
   [[nodiscard]] const char* problem() const noexcept {
     if (problem_ != nullptr || from_.empty()) return problem_;
@@ -275,6 +284,7 @@ class Reader {
   }
 
   std::string_view from_;
+  std::uint32_t version_;
   const char* problem_ = nullptr;
 };
 
@@ -352,11 +362,11 @@ Blob payload_of_size(std::uint64_t size) {
   return size > kLargestEvent ? nullptr : std::make_shared<SizeOnly>(static_cast<std::size_t>(size));
 }
 
-const char* encode_event(const RecordedEvent& event, std::string& to) {
+const char* encode_event(const RecordedEvent& event, std::string& to, std::uint32_t version) {
   const std::size_t before = to.size();
   const char* problem = problem_of(event);
   if (problem == nullptr) {
-    Writer writer(to);
+    Writer writer(to, version);
     std::visit([&](const auto& each) { describe(writer, each); }, event);
     problem = writer.problem();
     if (problem == nullptr && to.size() - before > kLargestEvent) problem = "it has more than 128 MiB";
@@ -365,13 +375,13 @@ const char* encode_event(const RecordedEvent& event, std::string& to) {
   return problem;
 }
 
-const char* decode_event(RecordKind kind, std::string_view bytes, RecordedEvent& to) {
+const char* decode_event(RecordKind kind, std::string_view bytes, RecordedEvent& to, std::uint32_t version) {
   const auto found = std::find(kEventKinds.begin(), kEventKinds.end(), kind);
   if (!emplace_alternative(to, static_cast<std::size_t>(found - kEventKinds.begin()))) {
     return "an event of this kind is not known";
   }
   if (bytes.size() > kLargestEvent) return "it has more than 128 MiB";
-  Reader reader(bytes);
+  Reader reader(bytes, version);
   std::visit([&](auto& each) { describe(reader, each); }, to);
   const char* problem = reader.problem();
   return problem != nullptr ? problem : problem_of(to);

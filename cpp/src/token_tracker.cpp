@@ -17,7 +17,7 @@ constexpr std::int64_t kMostRows = 1'000'000'000;
 /// Rows that a call frees for each row that it may have made: more than one, so that what waits to be freed shrinks.
 constexpr std::size_t kFreedPerRow = 4;
 
-static_assert(sizeof(RecentCall) == 144 && std::is_trivially_copyable_v<RecentCall>);
+static_assert(sizeof(RecentCall) == 152 && std::is_trivially_copyable_v<RecentCall>);
 
 constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) noexcept { return a / b - (a % b < 0 ? 1 : 0); }
 
@@ -79,6 +79,7 @@ RecentCall recent_of(const UsageSample& sample, WallTime wall, Slot model, Slot 
   call.image_input = sample.usage.image_input;
   call.image_output = sample.usage.image_output;
   call.images = sample.usage.images;
+  call.web_searches = sample.usage.web_searches;
   call.model = model;
   call.call_type = call_type;
   call.attempts = static_cast<std::uint32_t>(std::clamp<std::int64_t>(sample.attempts, 0, 0xFFFF'FFFF));

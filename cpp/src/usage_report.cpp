@@ -137,6 +137,7 @@ void write_figures(Json& json, const UsageTotals& t) {
   json.member("reasoning_tokens", t.usage.reasoning);
   json.member("total_tokens", t.usage.total_tokens());
   json.member("images", t.usage.images);
+  json.member("web_searches", t.usage.web_searches);
   json.member("cost_nano_usd", t.cost);
   json.member("unpriced_calls", t.unpriced_calls);
   json.member("saved_nano_usd", t.saved);

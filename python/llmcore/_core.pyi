@@ -99,6 +99,7 @@ class Usage:
     image_input: int
     image_output: int
     images: int
+    web_searches: int
     estimated: bool
     def __init__(
         self,
@@ -114,6 +115,7 @@ class Usage:
         image_input: SupportsIndex = 0,
         image_output: SupportsIndex = 0,
         images: SupportsIndex = 0,
+        web_searches: SupportsIndex = 0,
         estimated: bool = False,
     ) -> None: ...
     @property
@@ -136,7 +138,7 @@ class Usage:
     def __setstate__(self, state: tuple[int, ...]) -> None: ...
 
 class Rates:
-    """Nano-USD per million tokens for each bucket; per piece for the last two."""
+    """Nano-USD per million tokens for each bucket; per piece for the last three."""
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
@@ -155,6 +157,7 @@ class Rates:
         image_output: SupportsIndex = 0,
         per_image: SupportsIndex = 0,
         per_request: SupportsIndex = 0,
+        per_search: SupportsIndex = 0,
     ) -> None: ...
     @property
     def input(self) -> int: ...
@@ -182,6 +185,8 @@ class Rates:
     def per_image(self) -> int: ...
     @property
     def per_request(self) -> int: ...
+    @property
+    def per_search(self) -> int: ...
 
 class PriceCard:
     """What one model costs at one moment. Immutable.
@@ -265,7 +270,7 @@ class RateLimiterConfig:
     ) -> None: ...
 
 class RateObservation:
-    """What a provider's headers say is left; the resets in ns from now, 0 if not said."""
+    """What a provider's headers say is left, and of how much; the resets in ns from now, 0 if not said."""
 
     def __init__(
         self,
@@ -273,6 +278,8 @@ class RateObservation:
         remaining_tokens: SupportsIndex | None = None,
         requests_reset: SupportsIndex = 0,
         tokens_reset: SupportsIndex = 0,
+        requests_limit: SupportsIndex | None = None,
+        tokens_limit: SupportsIndex | None = None,
     ) -> None: ...
     @property
     def remaining_requests(self) -> int | None: ...
@@ -282,6 +289,10 @@ class RateObservation:
     def requests_reset(self) -> int: ...
     @property
     def tokens_reset(self) -> int: ...
+    @property
+    def requests_limit(self) -> int | None: ...
+    @property
+    def tokens_limit(self) -> int | None: ...
 
 @final
 class RateReservation:

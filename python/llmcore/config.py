@@ -165,6 +165,7 @@ class PriceRates(_Section):
     image_input: values.Rate | None = None
     image_output: values.Rate | None = None
     per_image: values.Rate | None = None
+    per_search: values.Rate | None = None
     per_request: values.Rate | None = None
 
 

@@ -45,6 +45,7 @@ _DIMENSIONS: dict[str, dict[str, str]] = {
     "image_input": {**_INPUT, "modality": "image"},
     "image_output": {**_OUTPUT, "modality": "image"},
     "per_request": {"family": "requests"},
+    "per_search": {"family": "tool_calls", "tool_type": "web_search"},
 }
 #: What OpenAI charges for one picture, in thousandths of a dollar, by quality and size. genai-prices has no prices of
 #: pictures that are not paid by the token.
@@ -247,6 +248,7 @@ def _own_rates(given: Mapping[str, int]) -> Rates:
         image_output=given.get("image_output", generated),
         per_image=given.get("per_image", 0),
         per_request=given.get("per_request", 0),
+        per_search=given.get("per_search", 0),
     )
 
 

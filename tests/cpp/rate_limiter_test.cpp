@@ -486,6 +486,52 @@ TEST(RateLimiter, WaitsForTheResetWhenNothingIsLeft) {
   EXPECT_EQ(limiter.time_until(1, kStart + 5), 20 * kMillisecond);
 }
 
+TEST(RateLimiter, LetsWhatIsMissingToAnObservedLimitComeBackEvenly) {
+  RateLimiter limiter(limits(0), kStart);
+  RateObservation observation = tokens_left(0, 6 * kMinute);
+  observation.tokens_limit = 90'000;  // 250 a second
+  limiter.observe(observation, kStart);
+  EXPECT_EQ(limiter.ready_at(1, kStart), kStart + 4 * kMillisecond);
+  EXPECT_EQ(limiter.ready_at(1'000, kStart), kStart + 4 * kSecond);
+  EXPECT_FALSE(limiter.reserve(1'000, kStart + 4 * kSecond - 1));
+  const auto call = limiter.reserve(1'000, kStart + 4 * kSecond);
+  ASSERT_TRUE(call);
+  EXPECT_EQ(limiter.stats().available_tokens, 0);
+  limiter.settle(*call, 400, kStart + 5 * kSecond);
+  EXPECT_EQ(limiter.stats().available_tokens, 850);
+  EXPECT_EQ(limiter.ready_at(90'000, kStart + 5 * kSecond), kStart + 6 * kMinute) << "the reset ends it";
+  EXPECT_TRUE(limiter.at_rest(kStart + 6 * kMinute));
+}
+
+TEST(RateLimiter, NeverHasMoreThanTheObservedLimit) {
+  RateLimiter limiter(limits(0), kStart);
+  RateObservation observation = tokens_left(500, kMinute);
+  observation.tokens_limit = 1'000;
+  limiter.observe(observation, kStart);
+  const auto call = limiter.reserve(300, kStart);
+  ASSERT_TRUE(call);
+  limiter.refund(*call, kStart + 59 * kSecond);
+  EXPECT_EQ(limiter.stats().available_tokens, 991) << "500 + 500 x 59 / 60";
+  EXPECT_EQ(limiter.ready_at(5'000, kStart + 59 * kSecond), kStart + kMinute)
+      << "more than the limit waits for all of it";
+  observation.remaining_tokens = 2'000;
+  limiter.observe(observation, kStart + 59 * kSecond);
+  EXPECT_EQ(limiter.stats().available_tokens, 1'000);
+  EXPECT_TRUE(limiter.reserve(5'000, kStart + 59 * kSecond)) << "all of it is there";
+  EXPECT_EQ(limiter.ready_at(500, kStart + 59 * kSecond), kStart + 89 * kSecond)
+      << "filled in a minute, as none is said";
+}
+
+TEST(RateLimiter, IgnoresAbsurdObservedLimits) {
+  for (const std::int64_t limit : {std::int64_t{0}, std::int64_t{-1}, kMin, kMax, std::int64_t{1'000'000'000'001}}) {
+    RateLimiter limiter(limits(0), kStart);
+    RateObservation observation = requests_left(0, 30 * kSecond);
+    observation.requests_limit = limit;
+    limiter.observe(observation, kStart);
+    EXPECT_EQ(limiter.ready_at(0, kStart), kStart + 30 * kSecond);
+  }
+}
+
 TEST(RateLimiter, FollowsTheNewestObservationUpAndDown) {
   RateLimiter limiter(limits(0), kStart);
   limiter.observe(tokens_left(0, kMinute), kStart);

@@ -59,7 +59,7 @@ inline std::vector<Input> sample_inputs() {
           Replied{1'027, Usage{}, nullptr, nullptr},
           Failed{1'028, Outcome::rate_limited, true, 3 * kSecond, sample_usage(), sample_card()},
           Failed{1'029, Outcome::timeout, std::nullopt, 0, Usage{}, nullptr},
-          Observed{"tenant", "openai", RateObservation{-1, 4'000, 5, 6}},
+          Observed{"tenant", "openai", RateObservation{-1, 4'000, 5, 6, 60, 5'000}},
           Cancel{77},
           Tick{}};
 }

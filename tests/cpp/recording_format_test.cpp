@@ -46,6 +46,27 @@ TEST(RecordingFormat, BringsEveryEventBackAsItWas) {
   EXPECT_EQ(kinds.size(), kEventKinds.size());
 }
 
+TEST(RecordingFormat, WritesAndReadsTheLayoutsBeforeItsOwn) {
+  Replied replied{7, Usage{}, nullptr, nullptr};
+  replied.usage.images = 3;
+  const recorded::Fed plain{{5, 6}, replied, {9}};
+  std::string first, second;
+  ASSERT_EQ(encode_event(plain, first, 1), nullptr);
+  ASSERT_EQ(encode_event(plain, second, 2), nullptr);
+  EXPECT_EQ(second.size(), first.size() + 1) << "a field more";
+  RecordedEvent back;
+  ASSERT_EQ(decode_event(RecordKind::input, first, back, 1), nullptr);
+  EXPECT_EQ(difference_of(plain, back).field, "");
+  EXPECT_NE(decode_event(RecordKind::input, first, back, 2), nullptr);
+  EXPECT_NE(decode_event(RecordKind::input, second, back, 1), nullptr);
+
+  replied.usage.web_searches = 2;
+  std::string bytes = "before";
+  EXPECT_STREQ(encode_event(recorded::Fed{{5, 6}, replied, {9}}, bytes, 1),
+               "a value in it has no place in the layout of this version");
+  EXPECT_EQ(bytes, "before");
+}
+
 TEST(RecordingFormat, HasTheBytesThatItsDescriptionSays) {
   EXPECT_EQ(encoded(recorded::Begin{1, "me"}), std::string("\x01\x02me", 4));
   EXPECT_EQ(encoded(recorded::Frame{-1}), "\x01");

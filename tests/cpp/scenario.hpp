@@ -285,6 +285,8 @@ class Scenario {
     observed.limits.remaining_tokens = count("remaining_tokens");
     observed.limits.requests_reset = headers.value("requests_reset_ms", std::int64_t{0}) * kMillisecond;
     observed.limits.tokens_reset = headers.value("tokens_reset_ms", std::int64_t{0}) * kMillisecond;
+    observed.limits.requests_limit = count("requests_limit");
+    observed.limits.tokens_limit = count("tokens_limit");
     feed(observed);
   }
 

@@ -338,7 +338,7 @@ TEST(TokenTrackerRecent, AreTheNewestInOrder) {
 TEST(TokenTrackerRecent, SayEverythingOfACall) {
   TokenTracker tracker;
   UsageSample one = sample("m", "t", 7);
-  one.usage = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, true};
+  one.usage = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, true};
   one.outcome = Outcome::timeout;
   one.cache_hit = true;
   one.attempts = 3;
@@ -348,8 +348,8 @@ TEST(TokenTrackerRecent, SayEverythingOfACall) {
   const RecentCall call = tracker.recent().at(0);
   EXPECT_EQ((std::vector{call.input_uncached, call.cache_read, call.cache_write_5m, call.cache_write_1h,
                          call.output_text, call.reasoning, call.audio_input, call.audio_cache_read, call.audio_output,
-                         call.image_input, call.image_output, call.images}),
-            (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}));
+                         call.image_input, call.image_output, call.images, call.web_searches}),
+            (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}));
   EXPECT_EQ(call.outcome, static_cast<std::uint8_t>(Outcome::timeout));
   EXPECT_EQ(call.cache_hit, 1);
   EXPECT_EQ(call.estimated, 1);

@@ -61,6 +61,8 @@ llmcore::Input any_input(Bytes& bytes) {
       if (bytes.flag()) observed.limits.remaining_tokens = bytes.number();
       observed.limits.requests_reset = bytes.number();
       observed.limits.tokens_reset = bytes.number();
+      if (bytes.flag()) observed.limits.requests_limit = bytes.number();
+      if (bytes.flag()) observed.limits.tokens_limit = bytes.number();
       return observed;
     }
     default: return llmcore::fuzz::any_submit(bytes);

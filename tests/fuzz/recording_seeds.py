@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llmcore import JournalReader
 
-RECORDINGS = Path(__file__).parents[1] / "data/recordings/v1"
+RECORDINGS = Path(__file__).parents[1] / "data/recordings/v2"
 #: The alternatives of RecordedEvent in their order, by the numbers of their kinds.
 KINDS = (71, 64, 65, 66, 67, 68, 69, 70, 72)
 RAW = 1  # 0: the values of an event follow, not its bytes

@@ -105,12 +105,12 @@ def test_a_usage_survives_copying_and_pickling(usage: Usage) -> None:
 
 
 def test_a_usage_pickles_as_its_buckets_in_order() -> None:
-    usage = Usage(*range(1, 13))
+    usage = Usage(*range(1, 14))
     usage.estimated = True
-    assert usage.__getstate__() == (*range(1, 13), True)
+    assert usage.__getstate__() == (*range(1, 14), True)
 
 
-@pytest.mark.parametrize("state", [(), (1, 2), (0,) * 14, (-1, *[0] * 11, False), (MOST + 1, *[0] * 11, True)])
+@pytest.mark.parametrize("state", [(), (1, 2), (0,) * 15, (-1, *[0] * 12, False), (MOST + 1, *[0] * 12, True)])
 def test_a_state_of_no_usage_is_refused(state: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"state|counts"):
         Usage.__new__(Usage).__setstate__(state)
@@ -118,7 +118,7 @@ def test_a_state_of_no_usage_is_refused(state: tuple[int, ...]) -> None:
 
 def test_a_state_of_other_things_than_counts_is_refused() -> None:
     with pytest.raises(TypeError):
-        Usage.__new__(Usage).__setstate__(cast(tuple[int, ...], ("a",) * 13))
+        Usage.__new__(Usage).__setstate__(cast(tuple[int, ...], ("a",) * 14))
 
 
 @pytest.mark.parametrize("name", BUCKETS)

@@ -28,6 +28,7 @@ struct Rates {
   NanoUsd image_output = 0;
   NanoUsd per_image = 0;    ///< nano-USD for one picture
   NanoUsd per_request = 0;  ///< nano-USD for one request that was answered
+  NanoUsd per_search = 0;   ///< nano-USD for one search of the web that the provider ran
 
   friend bool operator==(const Rates&, const Rates&) = default;
 };
@@ -67,7 +68,7 @@ struct PriceCard {
 ///
 /// A request for pictures (images > 0) counts the image token rates as well. Audio rates never count, nor does the
 /// image input rate of a request that only shows pictures: a text call must not reserve money at prices it cannot be
-/// charged, so the bound holds for such tokens only as far as they are not dearer than text. Nothing on overflow or
+/// charged. Nor do searches, whose number no request says. So the bound holds for such tokens only as far as they are not dearer than text. Nothing on overflow or
 /// negative counts.
 [[nodiscard]] std::optional<NanoUsd> worst_case_cost(const PriceCard& card, std::int64_t input_tokens,
                                                      std::int64_t output_tokens, std::int64_t images) noexcept;

@@ -70,8 +70,12 @@ struct RateLimiterConfig {
 struct RateObservation {
   std::optional<std::int64_t> remaining_requests;
   std::optional<std::int64_t> remaining_tokens;
-  Duration requests_reset = 0;  ///< from now until the provider's request window is full again; 0: not said
+  Duration requests_reset = 0;  ///< from now until all of the limit is there again; 0: not said
   Duration tokens_reset = 0;
+  std::optional<std::int64_t> requests_limit;  ///< what there is when nothing is used
+  std::optional<std::int64_t> tokens_limit;
+
+  friend bool operator==(const RateObservation&, const RateObservation&) = default;
 };
 
 class RateLimiter {
@@ -120,11 +124,14 @@ class RateLimiter {
   void pause_until(Instant until) noexcept;
   /// Takes the provider's word for what is left. A configured bucket is lowered to it, never raised, and then refills
   /// as configured. Without a configured limit the newest observation is the limit, counted down by what is reserved,
-  /// until its reset; then there is none again.
+  /// until its reset; then there is none again. Where the provider says its limit too, what is missing to it comes back
+  /// evenly until the reset, which is when all is there again, and a call larger than that limit goes when it is; where
+  /// it does not, nothing comes back before the reset.
   ///
   /// What was reserved before counts as known to the provider: its settlement no longer changes a bucket that was
   /// lowered, nor an observed limit. A reset that was not said, is negative or longer than a day counts as one minute,
-  /// the window of every per-minute limit. A remaining figure that is negative or above 10^12 counts as not sent.
+  /// the window of every per-minute limit. A figure that is negative or above 10^12 counts as not sent, and so
+  /// does a limit of 0.
   void observe(const RateObservation& observation, Instant now) noexcept;
 
   [[nodiscard]] Stats stats() const noexcept;
@@ -136,10 +143,20 @@ class RateLimiter {
  private:
   // One of the two things that are limited: by a bucket, else by what the provider said last, else not at all.
   struct Quota {
-    // The provider's own word where no limit is configured: so many more until `until`.
+    // The provider's own word where no limit is configured: so many more until `until`. Where it says its limit, up to
+    // that much comes back, `refill` in each `span`.
     struct Observed {
       std::int64_t left = 0;
       Instant until = 0;
+      std::int64_t limit = 0;  // 0: it was not said
+      std::int64_t refill = 0;
+      Duration span = 1;
+      std::int64_t carry = 0;  // in units of 1/span
+      Instant at = 0;          // when `left` and `carry` were so
+
+      void advance(Instant now) noexcept;
+      void give(std::int64_t n) noexcept;
+      [[nodiscard]] Instant ready_at(std::int64_t n, Instant now) const noexcept;
     };
 
     std::optional<TokenBucket> bucket;
@@ -153,8 +170,8 @@ class RateLimiter {
     [[nodiscard]] Instant ready_at(std::int64_t n, Instant now) const noexcept;
     void take(std::int64_t n) noexcept;
     void give(std::int64_t n) noexcept;
-    void observe(std::optional<std::int64_t> remaining, Duration reset, std::int64_t reservations,
-                 Instant now) noexcept;
+    void observe(std::optional<std::int64_t> remaining, std::optional<std::int64_t> of, Duration reset,
+                 std::int64_t reservations, Instant now) noexcept;
     [[nodiscard]] std::int64_t available() const noexcept;
     [[nodiscard]] bool at_rest() const noexcept;
     [[nodiscard]] std::uint64_t fold(std::uint64_t hash) const noexcept;

@@ -2,13 +2,15 @@
 // recording takes (bytes, JSON, a list of differences).
 //
 // describe(visit, value) calls visit(name, field) for each field of `value`, const or not; a visitor says by overloads
-// what it does with each type. A structured binding names all fields of a struct, so that one that is added elsewhere
+// what it does with each type. A field that the first version of the layout did not have is visit(name, field, since).
+// A structured binding names all fields of a struct, so that one that is added elsewhere
 // and forgotten here does not compile.
 #pragma once
 
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <type_traits>
 #include <variant>
@@ -56,7 +58,7 @@ inline constexpr std::array<std::string_view, std::variant_size_v<Input>> kInput
 template <class V, Either<Usage> T>
 void describe(V& visit, T& value) {
   auto& [input_uncached, cache_read, cache_write_5m, cache_write_1h, output_text, reasoning, audio_input,
-         audio_cache_read, audio_output, image_input, image_output, images, estimated] = value;
+         audio_cache_read, audio_output, image_input, image_output, images, web_searches, estimated] = value;
   visit("input_uncached", input_uncached);
   visit("cache_read", cache_read);
   visit("cache_write_5m", cache_write_5m);
@@ -69,13 +71,14 @@ void describe(V& visit, T& value) {
   visit("image_input", image_input);
   visit("image_output", image_output);
   visit("images", images);
+  visit("web_searches", web_searches, 2);
   visit("estimated", estimated);
 }
 
 template <class V, Either<Rates> T>
 void describe(V& visit, T& value) {
   auto& [input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, audio_input, audio_cache_read,
-         audio_output, image_input, image_output, per_image, per_request] = value;
+         audio_output, image_input, image_output, per_image, per_request, per_search] = value;
   visit("input", input);
   visit("cache_read", cache_read);
   visit("cache_write_5m", cache_write_5m);
@@ -89,6 +92,7 @@ void describe(V& visit, T& value) {
   visit("image_output", image_output);
   visit("per_image", per_image);
   visit("per_request", per_request);
+  visit("per_search", per_search, 2);
 }
 
 template <class V, Either<PriceTier> T>
@@ -246,11 +250,13 @@ void describe(V& visit, T& value) {
 
 template <class V, Either<RateObservation> T>
 void describe(V& visit, T& value) {
-  auto& [remaining_requests, remaining_tokens, requests_reset, tokens_reset] = value;
+  auto& [remaining_requests, remaining_tokens, requests_reset, tokens_reset, requests_limit, tokens_limit] = value;
   visit("remaining_requests", remaining_requests);
   visit("remaining_tokens", remaining_tokens);
   visit("requests_reset", requests_reset);
   visit("tokens_reset", tokens_reset);
+  visit("requests_limit", requests_limit, 2);
+  visit("tokens_limit", tokens_limit, 2);
 }
 
 template <class V, Either<Observed> T>
@@ -369,7 +375,7 @@ bool emplace_alternative(Variant& variant, std::size_t index) {
 namespace detail {
 struct NoVisitor {
   template <class T>
-  void operator()(std::string_view, T&) {}
+  void operator()(std::string_view, T&, std::uint32_t = 1) {}
 };
 }  // namespace detail
 

@@ -5,7 +5,7 @@
 // world. Nothing else is needed to run all of it again. docs/replay.md has the layout to the byte.
 //
 // Pure functions over values; thread-safe. encode() and decode() are O(bytes) and exact inverses: an event that encode()
-// takes comes back equal, and bytes that decode() takes come back byte for byte, so there is one form of each event.
+// takes comes back equal, and bytes that decode() takes come back byte for byte, so there is one form of each event in a version of the layout.
 // Whatever the bytes, decode() neither crashes nor allocates more than a small multiple of their size. encode() refuses
 // what decode() would refuse: what could not be replayed is not recorded.
 #pragma once
@@ -28,8 +28,9 @@
 
 namespace llmcore {
 
-/// Of the layout of events. A field that is added goes to the end of its event, under a new version.
-inline constexpr std::uint32_t kRecordingVersion = 1;
+/// Of the layout of events. A field that is added says since which version it is there: the layouts before it do without,
+/// and stay readable. 2: searches of the web and their price, and the limits that a provider says that it holds.
+inline constexpr std::uint32_t kRecordingVersion = 2;
 /// Most bytes of one event, most items of a list in it, and most bytes of a name.
 inline constexpr std::size_t kLargestEvent = std::size_t{128} * 1024 * 1024;
 inline constexpr std::size_t kLongestList = 65'536;
@@ -128,10 +129,14 @@ static_assert(kEventKinds.size() == std::variant_size_v<RecordedEvent>);
 
 [[nodiscard]] inline RecordKind kind_of(const RecordedEvent& event) noexcept { return kEventKinds[event.index()]; }
 
-/// Appends the event's bytes to `to`. Nullptr, or why the event cannot be recorded: then `to` is as before.
-[[nodiscard]] const char* encode_event(const RecordedEvent& event, std::string& to);
-/// Nullptr, or what is wrong with the bytes: then `to` holds nothing of use.
-[[nodiscard]] const char* decode_event(RecordKind kind, std::string_view bytes, RecordedEvent& to);
+/// Appends the event's bytes in a layout of kRecordingVersion or before to `to`. Nullptr, or why the event cannot be
+/// recorded, as that it says what this layout has no place for: then `to` is as before.
+[[nodiscard]] const char* encode_event(const RecordedEvent& event, std::string& to,
+                                       std::uint32_t version = kRecordingVersion);
+/// Nullptr, or what is wrong with the bytes: then `to` holds nothing of use. What the layout does not have yet is as in
+/// an event that nobody has filled in.
+[[nodiscard]] const char* decode_event(RecordKind kind, std::string_view bytes, RecordedEvent& to,
+                                       std::uint32_t version = kRecordingVersion);
 
 /// The first field in which two events differ, as a path ("input.submit.targets[0].model"), with both values as text
 /// ("absent" where one has none), cut down to where they differ. An empty field: the events are equal.

@@ -79,6 +79,7 @@ struct RecentCall {
   std::int64_t image_input = 0;
   std::int64_t image_output = 0;
   std::int64_t images = 0;
+  std::int64_t web_searches = 0;
   std::uint32_t model = 0;
   std::uint32_t call_type = 0;
   std::uint32_t attempts = 0;
@@ -92,7 +93,7 @@ struct TokenTrackerConfig {
   /// How many hours and days (UTC), the newest included, have rows of their own.
   std::int64_t hours_kept = 48;
   std::int64_t days_kept = 31;
-  std::int64_t recent_kept = 1024;  ///< how many of the newest calls recent() has; 0: none. 144 bytes each
+  std::int64_t recent_kept = 1024;  ///< how many of the newest calls recent() has; 0: none. 152 bytes each
   std::int64_t max_keys = 100'000;
   std::int64_t max_rows = 200'000;
 

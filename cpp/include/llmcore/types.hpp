@@ -75,6 +75,7 @@ struct Usage {
   std::int64_t image_input = 0;   ///< prompt tokens that stand for images, where the provider reports them apart
   std::int64_t image_output = 0;  ///< generated tokens that stand for images
   std::int64_t images = 0;        ///< pictures generated, where they are sold by the piece
+  std::int64_t web_searches = 0;  ///< searches that the provider ran, which it sells by the piece
   bool estimated = false;         ///< the provider did not say; these are our own figures
 
   /// All of the prompt, cached or not.
@@ -98,9 +99,9 @@ struct Usage {
 };
 
 /// Every count of a Usage, in their one order: what holds for one holds for all.
-inline constexpr std::array<std::int64_t Usage::*, 12> kUsageBuckets{
-    &Usage::input_uncached, &Usage::cache_read,  &Usage::cache_write_5m, &Usage::cache_write_1h,
-    &Usage::output_text,    &Usage::reasoning,   &Usage::audio_input,    &Usage::audio_cache_read,
-    &Usage::audio_output,   &Usage::image_input, &Usage::image_output,   &Usage::images};
+inline constexpr std::array<std::int64_t Usage::*, 13> kUsageBuckets{
+    &Usage::input_uncached, &Usage::cache_read,  &Usage::cache_write_5m,   &Usage::cache_write_1h, &Usage::output_text,
+    &Usage::reasoning,      &Usage::audio_input, &Usage::audio_cache_read, &Usage::audio_output,   &Usage::image_input,
+    &Usage::image_output,   &Usage::images,      &Usage::web_searches};
 
 }  // namespace llmcore

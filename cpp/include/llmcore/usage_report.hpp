@@ -13,7 +13,7 @@
 //   tracker   keys, rows, other, shortened, unkept: what bounds did, see TokenTracker::Stats
 //
 //   figures   calls, errors, cache_hits, attempts, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
-//             reasoning_tokens, total_tokens, images, cost_nano_usd, unpriced_calls, saved_nano_usd,
+//             reasoning_tokens, total_tokens, images, web_searches, cost_nano_usd, unpriced_calls,
 //             latency: {p50_ns, p95_ns, p99_ns, max_ns}
 //
 // Rows are sorted by start, model, call type and scope, all calls before those of a scope.

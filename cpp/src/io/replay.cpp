@@ -74,7 +74,9 @@ const char* ReplayLogger::write(const RecordedEvent& event, bool must) {
     return "the end counts other events than there are";
   }
   scratch_.clear();
-  if (const char* problem = encode_event(event, scratch_)) {
+  const auto* begin = std::get_if<recorded::Begin>(&event);
+  if (begin != nullptr) version_ = begin->version;  // of a copy, that of the recording that is copied
+  if (const char* problem = encode_event(event, scratch_, version_)) {
     ++stats_.refused;
     if (must) give_up("an event of kind " + described(&event) + " cannot be recorded: " + problem);
     return problem;
@@ -181,15 +183,17 @@ const RecordedEvent* RecordingReader::next() {
     return nullptr;
   }
   const JournalRecord& record = journal_->record();
-  if (const char* problem = decode_event(static_cast<RecordKind>(record.kind), record.payload, event_)) {
+  if (const char* problem = decode_event(static_cast<RecordKind>(record.kind), record.payload, event_, version_)) {
     problem_ = where + " cannot be read: " + problem;
     return nullptr;
   }
-  const bool begins = std::holds_alternative<recorded::Begin>(event_);
+  const auto* begin = std::get_if<recorded::Begin>(&event_);
+  const bool begins = begin != nullptr;
   if (begins != (number_ == 0)) {
     problem_ = begins ? where + " begins another recording" : "this is a journal, but no recording";
     return nullptr;
   }
+  if (begins) version_ = begin->version;
   if (const auto* end = std::get_if<recorded::End>(&event_)) {
     if (end->events != number_) {
       problem_ = "the recording ends after " + std::to_string(number_) + " events and should have " +
@@ -260,9 +264,11 @@ ReplayValidator::Report ReplayValidator::compare(RecordingReader& expected, Reco
     }
     if (kind_of(*one) != kind_of(*other) || expected.bytes() != got.bytes()) {
       FieldDifference difference = difference_of(*one, *other);
-      report.divergence = Divergence{expected.tick(), expected.number(), std::move(difference.field),
-                                     std::move(difference.expected), std::move(difference.got)};
-      return report;
+      if (!difference.field.empty()) {  // else the same, in the layouts of two versions
+        report.divergence = Divergence{expected.tick(), expected.number(), std::move(difference.field),
+                                       std::move(difference.expected), std::move(difference.got)};
+        return report;
+      }
     }
     ++report.compared;
   }

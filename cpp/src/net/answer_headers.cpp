@@ -20,7 +20,7 @@ std::optional<std::int64_t> number_in(std::string_view text, int decimals, bool*
   return scaled_decimal(text, decimals, exact);
 }
 
-std::optional<std::int64_t> remaining(const Headers& headers, std::string_view name) noexcept {
+std::optional<std::int64_t> count_in(const Headers& headers, std::string_view name) noexcept {
   constexpr std::int64_t kMost = std::int64_t{1} << 53;
   const std::string_view text = trimmed(header(headers, name));
   if (!number_in(text, 0)) return std::nullopt;
@@ -238,31 +238,46 @@ Duration retry_after_of(const Headers& headers, WallTime now) {
 
 std::optional<RateObservation> observation_of(const Headers& headers) {
   RateObservation seen;
-  seen.remaining_requests = remaining(headers, "x-ratelimit-remaining-requests");
-  seen.remaining_tokens = remaining(headers, "x-ratelimit-remaining-tokens");
-  // Mistral's; its requests are counted by spans that are no minute.
-  if (!seen.remaining_tokens) seen.remaining_tokens = remaining(headers, "x-ratelimit-remaining-tokens-minute");
+  seen.remaining_requests = count_in(headers, "x-ratelimit-remaining-requests");
+  seen.remaining_tokens = count_in(headers, "x-ratelimit-remaining-tokens");
+  std::string_view tokens_limit = "x-ratelimit-limit-tokens";
+  if (!seen.remaining_tokens) {  // Mistral's; its requests are counted by spans that are no minute
+    seen.remaining_tokens = count_in(headers, "x-ratelimit-remaining-tokens-minute");
+    tokens_limit = "x-ratelimit-limit-tokens-minute";
+  }
   if (!seen.remaining_requests && !seen.remaining_tokens) return std::nullopt;
-  if (seen.remaining_requests) seen.requests_reset = reset_of(headers, "requests");
-  if (seen.remaining_tokens) seen.tokens_reset = reset_of(headers, "tokens");
+  if (seen.remaining_requests) {
+    seen.requests_reset = reset_of(headers, "requests");
+    seen.requests_limit = count_in(headers, "x-ratelimit-limit-requests");
+  }
+  if (seen.remaining_tokens) {
+    seen.tokens_reset = reset_of(headers, "tokens");
+    seen.tokens_limit = count_in(headers, tokens_limit);
+  }
   return seen;
 }
 
 std::optional<RateObservation> anthropic_observation_of(const Headers& headers, WallTime now) {
   const std::string prefix = "anthropic-ratelimit-";
   RateObservation seen;
-  seen.remaining_requests = remaining(headers, prefix + "requests-remaining");
+  seen.remaining_requests = count_in(headers, prefix + "requests-remaining");
   std::string tightest;
   for (const std::string_view of : {"tokens", "input-tokens", "output-tokens"}) {
-    const auto left = remaining(headers, prefix + std::string(of) + "-remaining");
+    const auto left = count_in(headers, prefix + std::string(of) + "-remaining");
     if (left && (!seen.remaining_tokens || *left < *seen.remaining_tokens)) {
       seen.remaining_tokens = left;
       tightest = of;
     }
   }
   if (!seen.remaining_requests && !seen.remaining_tokens) return std::nullopt;
-  if (seen.remaining_requests) seen.requests_reset = until(headers, prefix + "requests-reset", now);
-  if (seen.remaining_tokens) seen.tokens_reset = until(headers, prefix + tightest + "-reset", now);
+  if (seen.remaining_requests) {
+    seen.requests_reset = until(headers, prefix + "requests-reset", now);
+    seen.requests_limit = count_in(headers, prefix + "requests-limit");
+  }
+  if (seen.remaining_tokens) {
+    seen.tokens_reset = until(headers, prefix + tightest + "-reset", now);
+    seen.tokens_limit = count_in(headers, prefix + tightest + "-limit");
+  }
   return seen;
 }
 

@@ -116,6 +116,7 @@ void SettingsReader::read_price(const std::string& model, const Said& said) {
     rates.image_output = rate("image_output", tier ? base.image_output : rates.output);
     rates.per_image = rate("per_image", base.per_image);
     rates.per_request = rate("per_request", base.per_request);
+    rates.per_search = rate("per_search", base.per_search);
     return rates;
   };
   auto card = std::make_shared<PriceCard>();

@@ -84,6 +84,7 @@ Usage usage_of_messages(Json begun, Json end) {
   usage.input_uncached = prompt;
   usage.reasoning = part(newest("output_tokens_details"), "thinking_tokens", completion);
   usage.output_text = completion - usage.reasoning;
+  usage.web_searches = part(newest("server_tool_use"), "web_search_requests", kMost);
   return usage;
 }
 

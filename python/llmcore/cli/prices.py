@@ -21,7 +21,7 @@ _RATES = (
     *("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning"),
     *("audio_input", "audio_cache_read", "audio_output", "image_input", "image_output"),
 )
-_PIECES = ("per_image", "per_request")
+_PIECES = ("per_image", "per_request", "per_search")
 
 _Named = Annotated[str, typer.Argument(metavar="[PROVIDER/]MODEL", help="Without a provider: as configured.")]
 _At = Annotated[str | None, typer.Option("--at", metavar="DATE", help="Prices change: 2026-03-01; otherwise now.")]

@@ -194,6 +194,13 @@ llm_attempts = Table(
     _text("request_id"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
+    Column(
+        "web_searches",
+        BigInteger,
+        CheckConstraint("web_searches >= 0", name="ck_llm_attempts_web_searches"),
+        nullable=False,
+        server_default="0",
+    ),
     CheckConstraint(_uuid("call_id"), name="ck_llm_attempts_call_id"),
     CheckConstraint("number >= 1", name="ck_llm_attempts_number"),
     CheckConstraint(_not_negative(*_BUCKETS), name="ck_llm_attempts_usage"),

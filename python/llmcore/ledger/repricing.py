@@ -26,7 +26,7 @@ Catalogue = Callable[[str, str, int], PriceCard | None]
 
 _BUCKETS: Final = (
     *("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output_text", "reasoning"),
-    *("audio_input", "audio_cache_read", "audio_output", "image_input", "image_output", "images"),
+    *("audio_input", "audio_cache_read", "audio_output", "image_input", "image_output", "images", "web_searches"),
 )
 
 

@@ -47,7 +47,7 @@ ATTEMPT_COLUMNS = (
     *("call_id", "number", "provider", "model", "outcome"),
     *("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "output_text", "reasoning"),
     *("audio_input", "audio_cache_read", "audio_output", "image_input", "image_output", "images", "estimated"),
-    *("cost_nano_usd", "latency_ms", "retry_after_ms", "request_id", "created_at", "started_at"),
+    *("cost_nano_usd", "latency_ms", "retry_after_ms", "request_id", "created_at", "started_at", "web_searches"),
 )
 
 PAYLOAD_COLUMNS = (

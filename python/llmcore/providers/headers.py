@@ -76,11 +76,13 @@ def retry_after(headers: Headers, now: float) -> float | None:
 
 
 def observation(headers: Headers) -> RateObservation | None:
-    """What x-ratelimit-remaining-* and x-ratelimit-reset-* say; None when they say nothing."""
-    requests = _remaining(headers, "x-ratelimit-remaining-requests")
-    tokens = _remaining(headers, "x-ratelimit-remaining-tokens")
+    """What x-ratelimit-remaining-*, -limit-* and -reset-* say; None when they do not say what is left."""
+    requests = _count(headers, "x-ratelimit-remaining-requests")
+    of = "tokens"
+    tokens = _count(headers, "x-ratelimit-remaining-tokens")
     if tokens is None:  # Mistral's; its requests are counted by spans that are no minute
-        tokens = _remaining(headers, "x-ratelimit-remaining-tokens-minute")
+        of = "tokens-minute"
+        tokens = _count(headers, "x-ratelimit-remaining-tokens-minute")
     if requests is None and tokens is None:
         return None
     return RateObservation(
@@ -88,6 +90,8 @@ def observation(headers: Headers) -> RateObservation | None:
         remaining_tokens=tokens,
         requests_reset=0 if requests is None else _reset(headers, "requests"),
         tokens_reset=0 if tokens is None else _reset(headers, "tokens"),
+        requests_limit=None if requests is None else _count(headers, "x-ratelimit-limit-requests"),
+        tokens_limit=None if tokens is None else _count(headers, f"x-ratelimit-limit-{of}"),
     )
 
 
@@ -97,8 +101,8 @@ def anthropic_observation(headers: Headers, now: float) -> RateObservation | Non
     Input and output tokens have limits of their own; what counts here is the one of which less is left.
     """
     prefix = "anthropic-ratelimit-"
-    requests = _remaining(headers, f"{prefix}requests-remaining")
-    left = [(_remaining(headers, f"{prefix}{of}-remaining"), of) for of in ("tokens", "input-tokens", "output-tokens")]
+    requests = _count(headers, f"{prefix}requests-remaining")
+    left = [(_count(headers, f"{prefix}{of}-remaining"), of) for of in ("tokens", "input-tokens", "output-tokens")]
     tokens, of = min(((count, of) for count, of in left if count is not None), default=(None, ""))
     if requests is None and tokens is None:
         return None
@@ -107,6 +111,8 @@ def anthropic_observation(headers: Headers, now: float) -> RateObservation | Non
         remaining_tokens=tokens,
         requests_reset=0 if requests is None else _until(headers, f"{prefix}requests-reset", now),
         tokens_reset=0 if tokens is None else _until(headers, f"{prefix}{of}-reset", now),
+        requests_limit=None if requests is None else _count(headers, f"{prefix}requests-limit"),
+        tokens_limit=None if tokens is None else _count(headers, f"{prefix}{of}-limit"),
     )
 
 
@@ -123,7 +129,7 @@ def _until(headers: Headers, name: str, now: float) -> int:
     return round(min(max(seconds, 0.0), _LONGEST) * 1e9)
 
 
-def _remaining(headers: Headers, name: str) -> int | None:
+def _count(headers: Headers, name: str) -> int | None:
     number = _number(text_of(headers, name))
     return int(number) if number is not None and number < _MOST else None
 

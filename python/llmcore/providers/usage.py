@@ -120,7 +120,9 @@ def usage_of_messages(raw: Any) -> Usage:
     hour = _part(inside, "ephemeral_1h_input_tokens", written) if type(inside) is dict else 0
     inside = raw.get("output_tokens_details")
     thought = _part(inside, "thinking_tokens", completion) if type(inside) is dict else 0
-    return Usage(prompt, cached, written - hour, hour, completion - thought, thought)
+    inside = raw.get("server_tool_use")
+    searches = _part(inside, "web_search_requests", _MOST) if type(inside) is dict else 0
+    return Usage(prompt, cached, written - hour, hour, completion - thought, thought, web_searches=searches)
 
 
 def usage_of_responses(raw: Any) -> Usage:

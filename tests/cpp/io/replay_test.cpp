@@ -250,7 +250,7 @@ TEST(RecordingReader, SaysWhatIsNoRecording) {
   EXPECT_EQ(journal_with("frames", {{RecordKind::frame, "\x02"}}), "this is a journal, but no recording");
   EXPECT_EQ(journal_with("spool", {{RecordKind::open, "x"}}),
             "event 1 cannot be read: an event of this kind is not known");
-  EXPECT_EQ(journal_with("newer", {{RecordKind::recording_begin, std::string("\x02\x00", 2)}}),
+  EXPECT_EQ(journal_with("newer", {{RecordKind::recording_begin, std::string("\x03\x00", 2)}}),
             "event 1 cannot be read: it was written by a newer version of llmcore");
   EXPECT_EQ(journal_with("twice", {{RecordKind::recording_begin, begin}, {RecordKind::recording_begin, begin}}),
             "event 2 begins another recording");
@@ -423,7 +423,7 @@ TEST(Replay, SurvivesWhateverARecordingTellsTheEngine) {
           Streaming{attempt},
           Replied{attempt, sample_usage(), sample_card(), payload_of_size(rng.below(kLargestEvent))},
           Failed{attempt, static_cast<Outcome>(rng.below(kOutcomeCount)), rng.below(2) == 0, positive(), {}, nullptr},
-          Observed{call.tenant, "openai", {extreme(), extreme(), extreme(), extreme()}},
+          Observed{call.tenant, "openai", {extreme(), extreme(), extreme(), extreme(), extreme(), extreme()}},
           Cancel{static_cast<CallId>(extreme())},
           Tick{}};
       events.emplace_back(recorded::Fed{{positive(), extreme()}, inputs[rng.below(inputs.size())], {0}});

@@ -81,6 +81,7 @@ inline Value buckets(const Usage& usage) {
   put("image_input", usage.image_input);
   put("image_output", usage.image_output);
   put("images", usage.images);
+  put("web_searches", usage.web_searches);
   if (usage.estimated) told["estimated"] = true;
   return told;
 }

@@ -71,6 +71,8 @@ class ScriptedProvider final : public Provider {
     seen.remaining_tokens = number("remaining_tokens");
     seen.requests_reset = number("requests_reset_ms").value_or(0) * kMillisecond;
     seen.tokens_reset = number("tokens_reset_ms").value_or(0) * kMillisecond;
+    seen.requests_limit = number("requests_limit");
+    seen.tokens_limit = number("tokens_limit");
     const bool said =
         seen.remaining_requests || seen.remaining_tokens || seen.requests_reset != 0 || seen.tokens_reset != 0;
     return said ? std::optional(seen) : std::nullopt;

@@ -15,6 +15,11 @@ ANSWER = (
     b'{"role":"assistant","content":"%s"},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}'
 )
+LIMITS = {
+    "x-ratelimit-remaining-tokens": "60000",
+    "x-ratelimit-limit-tokens": "90000",
+    "x-ratelimit-reset-tokens": "20s",
+}
 
 
 class Script(Transport):
@@ -24,7 +29,7 @@ class Script(Transport):
         super().__init__()
         self._answers = deque(
             (
-                HttpResponse(200, {"x-request-id": "r-1"}, ANSWER % (1, b"Welcome, traveller.", 20, 5, 25)),
+                HttpResponse(200, LIMITS | {"x-request-id": "r-1"}, ANSWER % (1, b"Welcome, traveller.", 20, 5, 25)),
                 HttpResponse(
                     429, {"retry-after-ms": "5"}, b'{"error":{"message":"slow down","type":"rate_limit_error"}}'
                 ),
@@ -77,7 +82,7 @@ def write_run(folder: Path) -> None:
         ledger={"url": "none"},
         limits={"requests_per_minute": 600},
         budgets=[{"scope": "user=*", "period": "day", "limit_usd": 1}],
-        prices={"openai/m": {"input": 3, "output": 15}},
+        prices={"openai/m": {"input": 3, "output": 15, "per_search": 0.01}},
         retry={"max_attempts": 2, "base_delay": 0.001},
         providers={"openai": {"api_key": "sk-none-of-yours-0123456789", "base_url": "http://host.example/v1"}},
     )

@@ -24,7 +24,9 @@ def schema_of(path: Path) -> dict[str, str]:
     query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE '%alembic%' AND type <> 'view'"
     rows = ask(path, query)
     return {
-        name: " ".join(sorted(re.sub(r"\s+", " ", part).strip(" (),") for part in sql.split("\n")))
+        name: " ".join(
+            sorted(re.sub(r"\s+", " ", part).strip(" (),") for part in re.split(r"\n|, (?=[a-z_]+ [A-Z])", sql))
+        )
         for name, sql in rows
     }
 

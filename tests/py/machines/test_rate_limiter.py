@@ -1,5 +1,8 @@
 """RateLimiter under any sequence of operations, against a bucket in exact integers: see rate_limiter.hpp."""
 
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -19,6 +22,26 @@ MINUTE = 60 * SECOND  # and the units of a token: a rate of r per minute adds r 
 DAY = 24 * 60 * MINUTE
 
 
+@dataclass(frozen=True)
+class Observed:
+    """A provider's word: so many are left until then; where it says its limit, some come back each nanosecond."""
+
+    left: Fraction
+    until: int
+    limit: int | None
+    rate: Fraction
+
+    def after(self, nanoseconds: int) -> "Observed":
+        return self if self.limit is None else replace(self, left=min(self.left + self.rate * nanoseconds, self.limit))
+
+    def has(self, n: int) -> bool:
+        return n <= self.left or self.left == self.limit
+
+    def moved(self, n: int) -> "Observed":
+        left = max(self.left + n, self.left % 1)  # below 0 it does not go, and what comes back goes on
+        return replace(self, left=left if self.limit is None else min(left, self.limit))
+
+
 class Quota:
     """Requests or tokens: a bucket where a limit is configured, else what was observed last, else no limit."""
 
@@ -27,13 +50,13 @@ class Quota:
         self.capacity = limit if minute_burst else max(limit * 15 // 1000, 1)
         self.rate = limit if minute_burst else max(limit - self.capacity, 1)
         self.level = self.capacity * MINUTE
-        self.observed: tuple[int, int] | None = None  # left, until
+        self.observed: Observed | None = None
         self.known: set[RateReservation] = set()  # that the provider had counted when it was observed
 
     def advance(self, before: int, now: int) -> None:
         self.level = min(self.level + self.rate * (now - before), self.capacity * MINUTE)
-        if self.observed is not None and self.observed[1] <= now:
-            self.observed = None
+        if self.observed is not None:
+            self.observed = None if self.observed.until <= now else self.observed.after(now - before)
 
     def capped(self, n: int) -> int:
         return min(n, self.limit) if self.limit else n
@@ -43,16 +66,16 @@ class Quota:
         if self.limit:
             level = min(self.level + self.rate * after, self.capacity * MINUTE)
             return n == 0 or level >= min(n, self.capacity) * MINUTE
-        return self.observed is None or n <= self.observed[0]
+        return self.observed is None or self.observed.after(after).has(n)
 
     def move(self, n: int) -> None:
         """Gives n, or takes -n."""
         if self.limit:
             self.level = min(self.level + n * MINUTE, self.capacity * MINUTE)
         elif self.observed is not None:
-            self.observed = (max(self.observed[0] + n, 0), self.observed[1])
+            self.observed = self.observed.moved(n)
 
-    def observe(self, left: int | None, reset: int, now: int, held: set[RateReservation]) -> None:
+    def observe(self, left: int | None, limit: int | None, reset: int, now: int, held: set[RateReservation]) -> None:
         if left is None or left < 0 or left > 10**12:
             return
         if self.limit:
@@ -60,14 +83,20 @@ class Quota:
                 return
             self.level = left * MINUTE
         else:
-            self.observed = (left, now + (reset if 0 < reset <= DAY else MINUTE))
+            span = reset if 0 < reset <= DAY else MINUTE
+            if limit is None or not 0 < limit <= 10**12:
+                self.observed = Observed(Fraction(left), now + span, None, Fraction(0))
+            elif left < limit:
+                self.observed = Observed(Fraction(left), now + span, limit, Fraction(limit - left, span))
+            else:
+                self.observed = Observed(Fraction(limit), now + span, limit, Fraction(limit, MINUTE))
         self.known = set(held)
 
     @property
     def available(self) -> int:
         if self.limit:
             return self.level // MINUTE
-        return -1 if self.observed is None else self.observed[0]
+        return -1 if self.observed is None else int(self.observed.left)
 
 
 limits = st.sampled_from([0, 0, 1, 2, 7, 60, 1000]) | st.integers(0, 10**12)
@@ -167,13 +196,22 @@ class RateLimiterMachine(RuleBasedStateMachine):
     remaining = st.none() | st.integers(0, 10) | st.integers(0, 2 * 10**12)
     resets = st.integers(0, 2 * MINUTE) | st.sampled_from([DAY, DAY + 1])
 
-    @rule(requests=remaining, tokens=remaining, requests_reset=resets, tokens_reset=resets, step=steps)
+    @rule(
+        left=st.tuples(remaining, remaining),
+        limit=st.tuples(remaining, remaining),
+        reset=st.tuples(resets, resets),
+        step=steps,
+    )
     def observe(
-        self, requests: int | None, tokens: int | None, requests_reset: int, tokens_reset: int, step: int
+        self,
+        left: tuple[int | None, int | None],
+        limit: tuple[int | None, int | None],
+        reset: tuple[int, int],
+        step: int,
     ) -> None:
-        self.limiter.observe(RateObservation(requests, tokens, requests_reset, tokens_reset), now=self.at(step))
-        self.requests.observe(requests, requests_reset, self.now, set(self.held))
-        self.tokens.observe(tokens, tokens_reset, self.now, set(self.held))
+        self.limiter.observe(RateObservation(*left, *reset, *limit), now=self.at(step))
+        for quota, *said in zip((self.requests, self.tokens), left, limit, reset, strict=True):
+            quota.observe(*said, self.now, set(self.held))
 
     @rule(n=amounts, step=steps)
     def foretell(self, n: int, step: int) -> None:
@@ -186,7 +224,7 @@ class RateLimiterMachine(RuleBasedStateMachine):
 
         def possible(after: int) -> bool:
             observed = self.requests.observed
-            if observed is not None and observed[1] <= self.now + after:
+            if observed is not None and observed.until <= self.now + after:
                 return self.paused_until <= self.now + after
             return self.paused_until <= self.now + after and self.requests.has(counted, after)
 

@@ -16,7 +16,6 @@ from llmcore.hosts import HOSTS
 from llmcore.pricing import Catalogue
 from support.prices import BUCKETS, as_the_library_counts, moments, nano, usage_of
 
-SEARCHES = "a call's Usage counts tokens, not the tools that the provider ran; the fee is not in our figure"
 #: What the data price and we do not count, and why that is right or what it means. A price key that is neither here nor
 #: held by a card fails the test below, so that a new release of the data is looked at.
 NOT_COUNTED = {
@@ -30,8 +29,7 @@ NOT_COUNTED = {
     "cache_image_read_mtok": "providers of chats do not report cached tokens of pictures apart; they are cached tokens",
     "output_video_mtok": "models that make films are no calls of ours",
     "output_citation_mtok": "one provider reports them beside the output, one model prices them",
-    "web_searches_kcount": SEARCHES,
-    "storage_searches_kcount": SEARCHES,
+    "storage_searches_kcount": "a call's Usage does not count searches of files; the fee is not in our figure",
 }
 
 

@@ -82,7 +82,7 @@ def buckets(usage: Usage) -> dict[str, Any]:
     """Those that are not 0."""
     names = (
         "input_uncached cache_read cache_write_5m cache_write_1h output_text reasoning audio_input audio_cache_read "
-        "audio_output image_input image_output images estimated"
+        "audio_output image_input image_output images web_searches estimated"
     )
     return {name: getattr(usage, name) for name in names.split() if getattr(usage, name)}
 

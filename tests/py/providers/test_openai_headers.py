@@ -45,11 +45,22 @@ def test_requests_and_tokens_are_told_apart() -> None:
         "x-ratelimit-reset-requests": "2s",
         "x-ratelimit-remaining-tokens": "149984",
         "x-ratelimit-reset-tokens": "6ms",
+        "x-ratelimit-limit-requests": "500",
+        "x-ratelimit-limit-tokens": "150000",
     }
     observed = provider.observe(headers)
     assert observed is not None
     assert (observed.remaining_requests, observed.remaining_tokens) == (0, 149984)
     assert (observed.requests_reset, observed.tokens_reset) == (2 * 10**9, 6 * 10**6)
+    assert (observed.requests_limit, observed.tokens_limit) == (500, 150000)
+
+
+def test_mistrals_tokens_of_a_minute_have_their_limit() -> None:
+    headers = {"x-ratelimit-remaining-tokens-minute": "9", "x-ratelimit-limit-tokens-minute": "2000000"}
+    observed = provider.observe(headers | {"x-ratelimit-limit-tokens": "7", "x-ratelimit-limit-requests": "7"})
+    assert observed is not None
+    assert (observed.remaining_tokens, observed.tokens_limit) == (9, 2000000)
+    assert (observed.remaining_requests, observed.requests_limit) == (None, None)
 
 
 def test_azures_plain_numbers_are_milliseconds() -> None:

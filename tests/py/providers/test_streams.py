@@ -278,12 +278,16 @@ def test_anthropics_limits_are_observed() -> None:
             f"{prefix}tokens-reset": "2026-06-01T12:01:00Z",
             f"{prefix}input-tokens-remaining": "5000",
             f"{prefix}input-tokens-reset": "2026-06-01T12:00:30+00:00",
+            f"{prefix}requests-limit": "50",
+            f"{prefix}tokens-limit": "10000",
+            f"{prefix}input-tokens-limit": "7000",
             f"{prefix}output-tokens-remaining": "8000",
         }
     )
     assert observed is not None
     assert (observed.remaining_requests, observed.requests_reset) == (49, 2 * 10**9)
     assert (observed.remaining_tokens, observed.tokens_reset) == (5000, 30 * 10**9)
+    assert (observed.requests_limit, observed.tokens_limit) == (50, 7000)
     assert provider.observe({}) is None
 
 

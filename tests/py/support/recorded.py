@@ -180,12 +180,6 @@ def when(row: Row) -> datetime | None:
 
 # Why a figure may differ from theirs, each cause by its shape and not by the line. A difference that none of these
 # explains fails.
-def web_search_fee(row: Row) -> int:
-    """Anthropic's fee for searches that it ran: not a price of tokens, so no part of our cost (docs/pricing.md)."""
-    used = ((last_word(row) or {}).get("usage") or {}).get("server_tool_use") or {}
-    return int(used.get("web_search_requests") or 0) * 10_000_000
-
-
 def written_and_read(row: Row) -> bool:
     """OpenRouter, of models that cache by themselves: the same tokens are told as written and as read, and together
     they are more than the prompt. Buckets are disjoint, so ours holds them as read; `reported_cost` has both.
@@ -212,7 +206,7 @@ def differs(row: Row, found: Any, usage: Usage, price: Decimal | None, nano_usd:
         return f"{mine} tokens, not {read}"
     if price is None:
         return ""
-    if nano_usd is None or abs(nano_usd + web_search_fee(row) - price * 10**9) > 1:
+    if nano_usd is None or abs(nano_usd - price * 10**9) > 1:
         return f"{nano_usd} nano-USD, not {price * 10**9}"
     return ""
 

@@ -128,6 +128,8 @@ class ScriptedProvider(LLMProvider):
             limits.get("remaining_tokens"),
             limits.get("requests_reset_ms", 0) * _MILLION,
             limits.get("tokens_reset_ms", 0) * _MILLION,
+            limits.get("requests_limit"),
+            limits.get("tokens_limit"),
         )
 
 

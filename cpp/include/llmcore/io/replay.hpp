@@ -101,6 +101,7 @@ class ReplayLogger {
   std::unique_ptr<JournalWriter> journal_;  // nullptr once closed
   std::string scratch_;
   std::string problem_;
+  std::uint32_t version_ = kRecordingVersion;  // of the layout that is written
   bool begun_ = false;
   bool ended_ = false;
   Stats stats_;
@@ -126,7 +127,7 @@ class RecordingReader {
 
   /// The next event, or nothing at the end and after the first problem.
   [[nodiscard]] const RecordedEvent* next();
-  /// Its bytes: equal for equal events. Valid until the next call of next().
+  /// Its bytes: equal for equal events in one version of the layout. Valid until the next call of next().
   [[nodiscard]] std::string_view bytes() const noexcept { return journal_->record().payload; }
   /// The number of the event that next() gave last, from 1.
   [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
@@ -142,6 +143,7 @@ class RecordingReader {
 
   std::unique_ptr<JournalReader> journal_;
   RecordedEvent event_;
+  std::uint32_t version_ = kRecordingVersion;  // of the layout, as the beginning says
   std::uint64_t number_ = 0;
   std::int64_t tick_ = 0;
   std::string problem_;

@@ -23,6 +23,7 @@ _BUCKETS = (
     "image_input",
     "image_output",
     "images",
+    "web_searches",
 )
 
 
