@@ -32,14 +32,16 @@ class Observed:
     rate: Fraction
 
     def after(self, nanoseconds: int) -> "Observed":
-        return self if self.limit is None else replace(self, left=min(self.left + self.rate * nanoseconds, self.limit))
+        return self.moved(self.rate * nanoseconds) if self.limit else self
 
     def has(self, n: int) -> bool:
         return n <= self.left or self.left == self.limit
 
-    def moved(self, n: int) -> "Observed":
-        left = max(self.left + n, self.left % 1)  # below 0 it does not go, and what comes back goes on
-        return replace(self, left=left if self.limit is None else min(left, self.limit))
+    def moved(self, n: Fraction | int) -> "Observed":
+        left = self.left + n
+        if left < 0:
+            left = self.left % 1  # below 0 it does not go, and what comes back goes on
+        return replace(self, left=Fraction(self.limit) if self.limit and left > self.limit else left)
 
 
 class Quota:
@@ -210,8 +212,8 @@ class RateLimiterMachine(RuleBasedStateMachine):
         step: int,
     ) -> None:
         self.limiter.observe(RateObservation(*left, *reset, *limit), now=self.at(step))
-        for quota, *said in zip((self.requests, self.tokens), left, limit, reset, strict=True):
-            quota.observe(*said, self.now, set(self.held))
+        for quota, which in ((self.requests, 0), (self.tokens, 1)):
+            quota.observe(left[which], limit[which], reset[which], self.now, set(self.held))
 
     @rule(n=amounts, step=steps)
     def foretell(self, n: int, step: int) -> None:
