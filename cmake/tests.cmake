@@ -174,7 +174,7 @@ if(LLMCORE_SANITIZE)
   endforeach()
 else()
   # Projects of their own use the library as a stranger would.
-  set(llmcore_ways find_package add_subdirectory fetch_content pkg_config no_rtti shared)
+  set(llmcore_ways find_package add_subdirectory fetch_content pkg_config no_rtti shared windows)
   if(TARGET llmcore_net)
     list(APPEND llmcore_ways frame_loop village)
   endif()
@@ -197,7 +197,7 @@ include(cmake/examples.cmake)
 # A file in no list would be read, formatted and never compiled.
 file(GLOB_RECURSE llmcore_unlisted RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS cpp/include/*.hpp cpp/src/*.cpp tests/cpp/*.cpp
      tests/fuzz/*.cpp)
-list(FILTER llmcore_unlisted EXCLUDE REGEX "^tests/cpp/consumers/")
+list(FILTER llmcore_unlisted EXCLUDE REGEX "^tests/cpp/consumers/|^cpp/src/io/file_(posix|win32).cpp$")
 foreach(target IN ITEMS llmcore_core llmcore_io llmcore_net llmcore_c llmcore_simulation llmcore_simulate llmcore_soak llmcore_tests llmcore_memory_tests
                llmcore_examples llmcore_impure ${llmcore_fuzz_targets})
   foreach(property IN ITEMS SOURCES HEADER_SET)

@@ -220,6 +220,30 @@ def test_importing_loads_nothing_heavy_and_opens_no_socket() -> None:
     assert done.stdout.strip() == "[] 0"
 
 
+# The files of the C++ library that may ask one system or another, each for one thing; the rest needs C++20 alone.
+PLATFORM_FILES = {
+    "crc32c.cpp",  # what the processor can do
+    "io/clock.cpp",
+    "io/file_posix.cpp",
+    "io/file_win32.cpp",
+    "io/fork.cpp",
+    "io/uuid7.cpp",
+    "net/background.cpp",
+    "net/environment.cpp",
+}
+_HEADERS = "unistd|fcntl|dirent|poll|pthread|sched|signal|dlfcn|strings|windows|crt_externs"
+OF_A_SYSTEM = re.compile(rf"#include <((sys|netinet|arpa|net)/[\w.]+|({_HEADERS})\.h)>")
+
+
+def test_one_system_or_another_is_asked_in_platform_files_alone() -> None:
+    asking = set()
+    for folder in (ROOT / "cpp" / "src", ROOT / "cpp" / "include" / "llmcore"):
+        for path in folder.rglob("*.[hc]*"):
+            if OF_A_SYSTEM.search(path.read_text()):
+                asking.add(path.relative_to(folder).as_posix())
+    assert asking == PLATFORM_FILES
+
+
 def test_sources_are_plain_ascii() -> None:
     for folder in ("cpp", "python", "cmake", "tools"):
         for path in sorted((ROOT / folder).rglob("*")):

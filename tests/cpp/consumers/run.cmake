@@ -7,6 +7,7 @@
 #   pkg_config        the same tree, with nothing but a compiler and pkg-config
 #   add_subdirectory  as a part of another project
 #   fetch_content     the same, from an archive of the sources
+#   windows           the same for Windows, by MinGW's compiler; run where there is Wine
 #   shared            as a part of another project that wants shared libraries, and from the tree where that installs them
 #
 # NET is whether llmcore::net was built, and the C interface with it.
@@ -29,6 +30,25 @@ if(WAY STREQUAL "village")
     message(STATUS "skipped: there is no Ogre or no xvfb-run here (libogre-1.12-dev xvfb xauth libgl1-mesa-dri fonts-dejavu-core)")
     return()
   endif()
+endif()
+
+if(WAY STREQUAL "windows")
+  find_program(mingw NAMES x86_64-w64-mingw32-g++-posix)
+  find_program(wine NAMES wine64 wine PATHS /usr/lib/wine)
+  if(NOT mingw)
+    message(STATUS "skipped: there is no compiler for Windows here (g++-mingw-w64-x86-64-posix; wine64 to run what it makes)")
+    return()
+  endif()
+  run("${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}/add_subdirectory" -B "${work}/build" -G "${GENERATOR}" -DCMAKE_SYSTEM_NAME=Windows
+      "-DCMAKE_CXX_COMPILER=${mingw}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" "-DLAUNCHER=${LAUNCHER}" -DCMAKE_EXE_LINKER_FLAGS=-static
+      -DLLMCORE_NET=OFF -DLLMCORE_WERROR=ON "-DLLMCORE_SOURCE_DIR=${LLMCORE_SOURCE_DIR}" "-DEXPECTED_VERSION=${VERSION}")
+  run("${CMAKE_COMMAND}" --build "${work}/build")
+  if(wine)
+    set(ENV{WINEPREFIX} "${work}/wine")
+    set(ENV{WINEDEBUG} -all)
+    run("${wine}" "${work}/build/consumer.exe")
+  endif()
+  return()
 endif()
 
 set(source "${WAY}")
