@@ -231,7 +231,7 @@ PLATFORM_FILES = {
     "net/background.cpp",
     "net/environment.cpp",
 }
-_HEADERS = "unistd|fcntl|dirent|poll|pthread|sched|signal|dlfcn|strings|windows|crt_externs"
+_HEADERS = "time|unistd|fcntl|dirent|poll|pthread|sched|signal|dlfcn|strings|windows|crt_externs"
 OF_A_SYSTEM = re.compile(rf"#include <((sys|netinet|arpa|net)/[\w.]+|({_HEADERS})\.h)>")
 
 
