@@ -8,7 +8,7 @@
 The context is a :mod:`contextvars` variable: it follows asyncio tasks and is seen by no other thread.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -81,9 +81,13 @@ def _checked(name: str, value: Any) -> Any:
             f"'{name}' is no context field; the known ones are {known} (anything else belongs into metadata)"
         )
     if name == "tags":
-        if isinstance(value, str) or not all(isinstance(tag, str) for tag in value or ()):
+        tags = () if value is None else value
+        if not isinstance(tags, Iterable) or isinstance(tags, str):
             raise LLMValidationError("tags is a sequence of strings")
-        return tuple(value or ())
+        tags = tuple(tags)
+        if not all(isinstance(tag, str) for tag in tags):
+            raise LLMValidationError("tags is a sequence of strings")
+        return tags
     if value is None:
         return None
     if name == "metadata":

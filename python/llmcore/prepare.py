@@ -194,7 +194,7 @@ class View:
         defaults = self.runtime.settings.defaults
         temperature = defaults.temperature
         return LLMRequest(
-            model,
+            model if type(model) is str else _name_of(model),
             _checked_messages(messages),
             temperature=None if temperature == 1.0 else temperature,
             max_tokens=defaults.max_tokens if max_tokens is None else _positive("max_tokens", max_tokens),
@@ -221,8 +221,10 @@ class View:
         context = resolve(described)
         first, of = self._chain[0]
         request = self._request(model or of, messages, max_tokens, params)
-        request.json_format = json_format
+        request.json_format = bool(json_format)
         request.stream = stream
+        if tools is not None and not isinstance(tools, list | tuple):
+            raise LLMValidationError(f"tools is a list in the OpenAI shape, not {type(tools).__name__}")
         request.tools = tools
         request.response_format = response_format
         if temperature is not None:
@@ -309,7 +311,7 @@ class View:
 
         keep = runtime.settings.cache.enabled if cache is None else cache
         # A local provider is told what a call is for, so that is a part of what it is asked.
-        asked = encoded.body if not first.local else encoded.body + f"\0{call_type}".encode()
+        asked = encoded.body if not first.local else encoded.body + f"\0{call_type}".encode(errors="surrogatepass")
         if request.stream:
             # What is stored is the bytes as they came. A provider may say elsewhere than in the body which it wants.
             asked += b"\0stream"
@@ -414,6 +416,13 @@ def _encoded_for_size(provider: "LLMProvider", request: LLMRequest) -> bytes:
         return provider.encode(request).body
     except LLMConfigError:  # an estimate needs no key
         return msgspec.json.encode({"model": request.model, "messages": request.messages})
+
+
+def _name_of(model: object) -> str:
+    """The name that an enumeration's member is, or another kind of string."""
+    if not isinstance(model, str):
+        raise LLMValidationError(f"model is a non-empty string, not {type(model).__name__}")
+    return str.__str__(model)
 
 
 def _checked_messages(messages: object) -> list[Message]:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from llmcore.aclient import AsyncLLMClient
-from llmcore.errors import LLMConfigError, LLMError, LLMRateLimitError, LLMServerError
+from llmcore.errors import LLMConfigError, LLMError, LLMRateLimitError, LLMServerError, LLMValidationError
 from llmcore.ledger.tracker import UsageTracker
 from llmcore.runtime import Runtime
 from llmcore.service.dto import LLMMessageDTO
@@ -97,6 +97,18 @@ async def test_an_error_has_a_status(error: LLMError, status: int, retry_after: 
     answer = await llm_error_handler(request_to(None), error)
     assert (answer.status_code, answer.headers.get("retry-after")) == (status, retry_after)
     assert msgspec.json.decode(answer.body) == {"error": type(error).__name__, "request_id": "c1"}
+
+
+@pytest.mark.parametrize("broken", [{"temperature": float("nan")}, {"deadline": -1.0}, {"tags": 5}])
+async def test_an_argument_that_makes_no_sense_is_the_askers_fault(broken: dict[str, Any]) -> None:
+    app = fastapi.FastAPI()
+    async with llm_lifespan(settings=OFFLINE, tracker=ListSink())(app):
+        service = await service_in(app)
+        with pytest.raises(LLMError) as caught:
+            await service.generate_response(ASK, **broken)
+        assert (await llm_error_handler(request_to(app), caught.value)).status_code == 400
+        answered = LLMValidationError("no answer fits", call_id="c1")
+        assert (await llm_error_handler(request_to(app), answered)).status_code == 502
 
 
 async def test_events_that_nobody_reads_to_the_end_end_the_call() -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from llmcore._core import Outcome
 from llmcore.aclient import AsyncLLMClient
-from llmcore.errors import LLMError
+from llmcore.errors import LLMError, LLMValidationError, UnknownModelError
 from llmcore.runtime import Runtime
 from llmcore.service.public import LLMServicesProvider
 from llmcore.service.service import LLMService
@@ -110,7 +110,10 @@ async def llm_error_handler(request: Request, error: Exception) -> JSONResponse:
     status that fits, Retry-After where it is known, and a body that says which call it was and nothing of its content.
     """
     assert isinstance(error, LLMError)
-    status = 502 if error.outcome is None else _STATUS.get(error.outcome, 502)
+    if isinstance(error, LLMValidationError | UnknownModelError) and error.call_id is None:
+        status = 400  # an argument that makes no sense: nothing was asked
+    else:
+        status = 502 if error.outcome is None else _STATUS.get(error.outcome, 502)
     headers = (
         {} if error.retry_after is None else {"Retry-After": str(math.ceil(min(error.retry_after, _LONGEST_WAIT)))}
     )

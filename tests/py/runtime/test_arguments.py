@@ -1,48 +1,59 @@
-"""Arguments of a call: what is refused before anything happens, and what is shown as it was sent."""
+"""Arguments of any kind: what makes no sense is said in an error of llmcore's, before anything is sent."""
 
+import enum
+import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from llmcore.call_context import CONTEXT_FIELDS, context
 from llmcore.client import LLMClient
-from llmcore.errors import LLMValidationError
-from llmcore.types import LLMResponse, Usage
-from support.runtimes import PRICE, records_of, runtime_of
-from support.scripted import ask
+from llmcore.errors import LLMError, LLMValidationError
+from support.scripted import ListSink, ask, settings_of
 
-
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        ({"messages": []}, "non-empty list"),
-        ({"messages": "hello"}, "non-empty list"),
-        ({"messages": [{"content": "hello"}]}, r"messages\[0\]"),
-        ({"messages": [{"role": "user", "content": "a"}, "b"]}, r"messages\[1\]"),
-        ({"max_tokens": 0}, "max_tokens"),
-        ({"max_tokens": True}, "max_tokens"),
-        ({"deadline": 0}, "deadline"),
-        ({"deadline": float("nan")}, "deadline"),
-        ({"deadline": float("inf")}, "deadline"),
-        ({"temperature": float("inf")}, "temperature"),
-        ({"tags": "one"}, "tags"),
-        ({"hand_number": "3"}, "hand_number"),
-        ({"priority": "high"}, r"priority is Priority\.HIGH, MEDIUM or LOW, not 'high'"),
-        ({"call_type": 5}, "call_type is a string, not 5"),
-        ({"call_type": "\ud800"}, "call_type holds half of a surrogate pair"),
-        ({"user_id": "\ud800"}, "user holds half of a surrogate pair"),
-    ],
+ODD: tuple[Any, ...] = (
+    *(5, -1, 1.5, float("nan"), True, None, "", "x", "\ud800", b"x"),
+    *([], ["a"], [5], ("a",), {"a": 1}, {1: 2}, {"a": object()}, object(), uuid.UUID(int=1)),
 )
-def test_a_wrong_argument_is_refused_before_anything_happens(arguments: dict[str, Any], complaint: str) -> None:
-    runtime = runtime_of(budgets=[{"scope": "user=*", "limit_usd": 1}], prices=PRICE)
-    client = LLMClient("p1", "m1", runtime=runtime)
-    with pytest.raises(LLMValidationError, match=complaint):
-        client.complete(**{"messages": ask("hello"), **arguments})
-    assert runtime.stats()["submitted"] == 0
-    assert records_of(runtime) == []
+ARGUMENTS = (
+    *("model", "json_format", "temperature", "max_tokens", "tools", "response_format"),
+    *("priority", "deadline", "cache", "call_type", "tool_choice", "stop", "n", "functions"),
+)
 
 
-def test_a_body_that_is_not_strictly_json_is_shown_all_the_same() -> None:
-    body = b'\xef\xbb\xbf{"logprob": NaN, "text": "caf\xe9"}'
-    shown = LLMResponse("", "m", "p", Usage(), None, "id", body=body).raw_response
-    assert shown["text"] == "caf\ufffd"
-    assert shown["logprob"] != shown["logprob"]
+@pytest.fixture(scope="module")
+def client() -> Iterator[LLMClient]:
+    with LLMClient(settings=settings_of(provider="offline"), tracker=ListSink()) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", [*ARGUMENTS, *sorted(CONTEXT_FIELDS)])
+def test_no_argument_raises_anything_foreign(client: LLMClient, name: str) -> None:
+    for odd in ODD:
+        for call in client.complete, lambda messages, **given: client.stream(messages, **given).finish():
+            refused = ""
+            try:
+                call(ask("Hello"), **{name: odd})
+            except LLMError as error:
+                refused = error.message
+            assert "own code raised" not in refused, odd
+        if name in CONTEXT_FIELDS:
+            try:
+                with context(**{name: odd}):
+                    client.complete(ask("Hello"))
+            except LLMValidationError:
+                pass
+    assert client.stats()["in_flight"] == 0
+    assert set(client.stats()["reserved"].values()) == {0}
+
+
+def test_a_model_may_be_a_member_of_an_enumeration(client: LLMClient) -> None:
+    class Model(enum.StrEnum):
+        SMALL = "small-1"
+
+    answer = client.complete(ask("Hello"), model=Model.SMALL)
+    assert type(answer.model) is str
+    assert client.estimate_cost(ask("Hello"), Model.SMALL).model == "small-1"
+    with pytest.raises(LLMValidationError, match="model is a non-empty string, not int"):
+        client.complete(ask("Hello"), model=5)  # type: ignore[arg-type]
