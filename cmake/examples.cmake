@@ -14,8 +14,11 @@ target_include_directories(llmcore_examples PRIVATE tests/cpp)
 target_link_libraries(llmcore_examples PRIVATE llmcore_io)
 if(TARGET llmcore_net)
   target_link_libraries(llmcore_examples PRIVATE llmcore_net)
+endif()
+if(TARGET llmcore_c)
+  target_link_libraries(llmcore_examples PRIVATE llmcore_c)
 else()
-  list(REMOVE_ITEM llmcore_pages docs/game_engines.md)  # which is about that
+  list(REMOVE_ITEM llmcore_pages docs/game_engines.md)  # which is about both
 endif()
 
 foreach(page IN LISTS llmcore_pages)

@@ -10,6 +10,7 @@
 #include "config_fields.hpp"
 #include "failures.hpp"
 #include "json.hpp"
+#include "llmcore/io/file.hpp"
 #include "llmcore/net/hosts.hpp"
 #include "phrases.hpp"
 
@@ -257,7 +258,7 @@ std::string ConfigManager::save_file(std::string_view path) const {
   if (file == nullptr) return target + " cannot be written";
   bool whole = std::fwrite(text.data(), 1, text.size(), file) == text.size();
   whole = std::fclose(file) == 0 && whole;
-  if (whole && std::rename(beside.c_str(), target.c_str()) == 0) return {};
+  if (whole && !io::system_files().rename(beside, target)) return {};
   (void)std::remove(beside.c_str());
   return target + " cannot be written";
 }
