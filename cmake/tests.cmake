@@ -20,8 +20,10 @@ set(LLMCORE_TEST_SOURCES
     engine_limits_test.cpp
     engine_memory_test.cpp
     engine_money_test.cpp
+    engine_observed_test.cpp
     engine_promise_test.cpp
     engine_property_test.cpp
+    engine_queue_test.cpp
     engine_retry_test.cpp
     engine_sharing_test.cpp
     engine_test.cpp
@@ -42,6 +44,7 @@ set(LLMCORE_TEST_SOURCES
     io/journal_kill_test.cpp
     io/journal_reader_test.cpp
     io/journal_test.cpp
+    io/recording_test.cpp
     io/replay_test.cpp
     io/sharded_cache_test.cpp
     io/synchronized_test.cpp
@@ -72,6 +75,8 @@ set(LLMCORE_TEST_SOURCES
     net/session_test.cpp
     offline_test.cpp
     outcome_test.cpp
+    rate_limiter_laws_test.cpp
+    rate_limiter_observed_test.cpp
     rate_limiter_test.cpp
     recording_format_test.cpp
     request_queue_expiry_test.cpp
@@ -87,6 +92,7 @@ set(LLMCORE_TEST_SOURCES
     simulator_test.cpp
     slot_store_test.cpp
     slot_table_test.cpp
+    token_bucket_test.cpp
     token_tracker_rows_test.cpp
     token_tracker_test.cpp
     trace_test.cpp

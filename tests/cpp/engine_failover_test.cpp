@@ -6,18 +6,12 @@
 namespace llmcore {
 namespace {
 
+using testing::attempts;
 using testing::Bench;
 using testing::call_to;
 using testing::open_config;
 using testing::usage_of;
 using testing::with_deadline;
-
-Config attempts(std::int64_t most) {
-  Config config = open_config();
-  config.recovery.max_attempts = most;
-  config.recovery.breaker_errors = 1'000;
-  return config;
-}
 
 // --- failing over ----------------------------------------------------------------------------------------------------
 

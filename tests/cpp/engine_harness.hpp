@@ -28,6 +28,23 @@ inline Config open_config() {
   return config;
 }
 
+/// A full minute's burst of so many.
+inline Config limited(std::int64_t requests, std::int64_t tokens = 0, std::int64_t in_flight = 0) {
+  Config config = open_config();
+  config.limits.requests_per_minute = requests;
+  config.limits.tokens_per_minute = tokens;
+  config.limits.max_in_flight = in_flight;
+  config.limits.minute_burst = true;
+  return config;
+}
+
+inline Config attempts(std::int64_t most) {
+  Config config = open_config();
+  config.recovery.max_attempts = most;
+  config.recovery.breaker_errors = 1'000;
+  return config;
+}
+
 /// A dollar for a million prompt tokens, two for a million generated ones.
 inline std::shared_ptr<const PriceCard> dollar_card() {
   PriceCard card;

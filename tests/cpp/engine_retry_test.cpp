@@ -8,17 +8,11 @@
 namespace llmcore {
 namespace {
 
+using testing::attempts;
 using testing::Bench;
 using testing::call_to;
 using testing::open_config;
 using testing::with_deadline;
-
-Config attempts(std::int64_t most) {
-  Config config = open_config();
-  config.recovery.max_attempts = most;
-  config.recovery.breaker_errors = 1'000;
-  return config;
-}
 
 TEST(EngineRetry, RepeatsAfterTheBackoff) {
   Bench bench;
