@@ -7,7 +7,7 @@ message, which is what is being answered, and the newest unit; and what is left 
 Not thread-safe: a conversation takes one turn at a time. Adding costs O(messages kept).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -85,10 +85,13 @@ class ConversationMemory:
         """
         self._add(self._user(content))
 
-    def add_assistant(self, content: str | None, tool_calls: list[ToolCall] | None = None) -> None:
+    def add_assistant(
+        self, content: str | None, tool_calls: "Sequence[ToolCall | dict[str, Any]] | None" = None
+    ) -> None:
         """Adds what the model said.
 
-        :param tool_calls: functions it wants called: their results come next, by :meth:`add_tool_result`
+        :param tool_calls: functions it wants called, also in the OpenAI shape: their results come next, by
+            :meth:`add_tool_result`
         :raises LLMValidationError: the text is no text, or earlier tool calls wait for their results
         """
         self._add(self._assistant(content, tool_calls))
@@ -186,10 +189,12 @@ class ConversationMemory:
     def _user(self, content: Content) -> Message:
         return self._checked({"role": "user", "content": content}, "the user's message")
 
-    def _assistant(self, content: str | None, tool_calls: list[ToolCall] | None) -> Message:
+    def _assistant(self, content: str | None, tool_calls: "Sequence[ToolCall | dict[str, Any]] | None") -> Message:
         message: Message = {"role": "assistant", "content": content}
         if tool_calls:
-            message["tool_calls"] = [_called(call) for call in tool_calls]
+            if not isinstance(tool_calls, list | tuple):
+                _refuse("tool_calls is a list of tool calls")
+            message["tool_calls"] = [_called(call) if isinstance(call, ToolCall) else call for call in tool_calls]
         return self._checked(message, "the assistant's message")
 
     def _answer(self, response: LLMResponse) -> Message:

@@ -131,6 +131,11 @@ def _made(response_model: Any) -> Form[Any]:
     from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, create_model
     from pydantic.errors import PydanticInvalidForJsonSchema
 
+    # The last two where what is no type looks like a part of pydantic's own schemas, or like a name.
+    refused = (
+        *(PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, NameError),
+        *(KeyError, UnicodeError),
+    )
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", getattr(response_model, "__name__", "answer")).strip("_")[:64] or "answer"
     try:
         model, schema, wrapped = response_model, {}, True
@@ -140,7 +145,7 @@ def _made(response_model: Any) -> Form[Any]:
         if wrapped:
             model = create_model(name, value=(response_model, ...))
             schema = _rooted(model.model_json_schema())
-    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, NameError) as error:
+    except refused as error:
         problem = getattr(error, "code", None) or type(error).__name__  # its words may repeat a value
     else:
         return Form(name, schema, model, wrapped, frozenset(_names(schema)))

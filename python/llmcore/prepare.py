@@ -89,7 +89,7 @@ class View:
         settings: "Settings | None" = None,
         runtime: Runtime | None = None,
         tenant: str = "default",
-        fallbacks: Sequence[str] = (),
+        fallbacks: Sequence[str] | None = (),
         on_record: Callable[[CallRecord], None] | None = None,
         on_alert: Callable[[AlertRecord], None] | None = None,
         on_error: Callable[[LLMError], None] | None = None,
@@ -117,6 +117,12 @@ class View:
             raise LLMConfigError(f"runtime= is a Runtime, not {type(runtime).__name__}")
         if isinstance(fallbacks, str):
             raise LLMConfigError(f"fallbacks is a sequence of names: write fallbacks=({fallbacks!r},)")
+        fallbacks = () if fallbacks is None else fallbacks
+        given: object = fallbacks
+        if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
+            raise LLMConfigError(
+                'fallbacks is a sequence of names, such as ("groq/llama-3.3-70b-versatile", "offline")'
+            )
         self._owns_runtime = runtime is None and (settings is not None or tracker is not None)
         self.runtime = runtime or (Runtime(settings, tracker=tracker) if self._owns_runtime else Runtime.default())
         self.tenant = tenant

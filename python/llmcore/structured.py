@@ -146,7 +146,7 @@ class Asking(Generic[T]):
         for name in ("response_format", "json_format", "tools", "tool_choice"):
             if options.get(name):
                 raise LLMValidationError(f"{name} is no argument of a structured call: response_model= stands for it")
-        if mode is not None and mode not in _WEAKER:
+        if mode is not None and mode not in tuple(_WEAKER):  # of any type, hashable or not
             raise LLMValidationError(f"mode is one of {', '.join(_WEAKER)}, not {mode!r:.40}")
         self.form: Form[T] = form_of(response_model)
         self.mode: Mode = mode_for(client, self.form, options.get("model")) if mode is None else mode

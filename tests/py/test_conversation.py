@@ -286,6 +286,20 @@ def test_a_conversation_is_copied_and_pickled(copied: Callable[[ConversationMemo
     assert (other.pending, memory.pending) == ([], ["call_1"])
 
 
+def test_tool_calls_may_be_in_the_openai_shape() -> None:
+    function = {"name": "chips_of", "arguments": '{"player": "Bob"}'}
+    call: dict[str, Any] = {"id": "call_1", "type": "function", "function": function}
+    told, shown = ConversationMemory(), ConversationMemory()
+    told.add_assistant(None, [ToolCall("call_1", "chips_of", '{"player": "Bob"}')])
+    shown.add_assistant(None, [call])
+    assert shown.to_dict() == told.to_dict()
+    assert shown.pending == ["call_1"]
+    wrong: Any
+    for wrong in (5, "x", ["x"], [{"id": "call_1"}], [None]):
+        with pytest.raises(LLMValidationError, match=r"tool.?calls"):
+            ConversationMemory().add_assistant(None, wrong)
+
+
 def test_tool_calls_wait_for_their_results() -> None:
     memory = ConversationMemory()
     memory.add_user("q")

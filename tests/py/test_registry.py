@@ -100,6 +100,14 @@ def test_what_is_no_name_and_no_factory_is_refused(wrong: Any) -> None:
         register_provider("mine", wrong)
 
 
+@pytest.mark.parametrize("wrong", [5, ["x"], b"x"])
+def test_a_key_and_an_address_are_strings(wrong: Any) -> None:
+    with pytest.raises(LLMConfigError, match="the key of openai is a string"):
+        OpenAIProvider(wrong)
+    with pytest.raises(LLMConfigError, match="the base_url of openai is a string"):
+        OpenAIProvider("key-0123", wrong)
+
+
 def test_a_built_in_name_can_be_taken_over() -> None:
     register_provider("openai", lambda settings: OpenAIProvider("mine", "http://127.0.0.1/v1"))
     assert create_provider("openai").encode(REQUEST).headers["Authorization"] == "Bearer mine"

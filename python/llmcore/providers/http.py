@@ -106,6 +106,8 @@ class HttpProvider(LLMProvider):
 def _checked_key(given: "str | SecretStr | None", name: str) -> Secret | None:
     if given is None:
         return None
+    if not isinstance(given, str) and not hasattr(given, "get_secret_value"):
+        raise LLMConfigError(f"the key of {name} is a string, not {type(given).__name__}")
     key = Secret((given if isinstance(given, str) else given.get_secret_value()).strip())
     if not key:
         return None
@@ -115,6 +117,8 @@ def _checked_key(given: "str | SecretStr | None", name: str) -> Secret | None:
 
 
 def _checked_url(url: str, name: str) -> SplitResult:
+    if not isinstance(url, str):
+        raise LLMConfigError(f"the base_url of {name} is a string, not {type(url).__name__}")
     try:
         parts = urlsplit(url.strip())
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc

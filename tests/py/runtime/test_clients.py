@@ -145,6 +145,8 @@ def test_two_objects_cannot_have_one_name() -> None:
         ({"provider": "opnai"}, "no provider 'opnai'; known are"),
         ({"fallbacks": ("opnai",)}, "no provider 'opnai'; known are"),
         ({"fallbacks": "offline"}, r"write fallbacks=\('offline',\)"),
+        ({"fallbacks": 5}, "fallbacks is a sequence of names"),
+        ({"fallbacks": ["offline", None]}, "fallbacks is a sequence of names"),
         ({"runtime": "mine"}, "runtime= is a Runtime, not str"),
         ({"runtime": None, "settings": {"provider": "offline"}}, "settings= is a Settings object, not dict"),
         ({"runtime": None, "tracker": "sqlite:///calls.db"}, "tracker= is a UsageTracker or another Sink, not str"),
