@@ -30,6 +30,7 @@ HOP: Final = ("host", "connection", "content-length", "accept-encoding")
 _LEFT_OUT: Final = ("_build_request", "_prepare_request", "_prepare_url", "_process_response", "_process_response_data")
 #: Whose answers are objects of plain fields. Vectors come as base64, which is not what their type says.
 _READ: Final = ("/chat/completions", "/responses")
+_RAW: Final = RAW_RESPONSE_HEADER.lower()
 _log: Final = logging.getLogger("openai._base_client")
 #: How the SDK encodes a body; None: it leaves that to its HTTP client, as older ones do, and every call goes their way.
 _dumps: "Callable[[object], bytes] | None"
@@ -68,15 +69,14 @@ class PlainCalls:
             or _log.isEnabledFor(logging.DEBUG)
         ):
             return None
-        built = sdk._build_headers(options, retries_taken=0)
-        if RAW_RESPONSE_HEADER in built or "content-type" not in built:
+        built = dict(sdk._build_headers(options, retries_taken=0).items())  # names in lower case
+        if _RAW in built or "content-type" not in built:
             return None
         try:
             encoded = _dumps(body)
         except (TypeError, ValueError):  # perhaps something that is to be left out
             return None
-        headers = dict(client.headers.items())
-        headers.update(built.items())
+        headers = {**dict(client.headers.items()), **built}
         for name in HOP:
             headers.pop(name, None)
         return HttpRequest(self._url(sdk, options.url), headers, encoded)
