@@ -5,7 +5,7 @@ Nothing reads ahead: what nobody asks for stays in the network's buffers, so a s
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -248,7 +248,7 @@ class AsyncSdkExchange(_Bounded):
         super().__init__(limit, too_large)
         self.status, self.headers = response.status_code, response.headers
         self._response = response
-        self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
+        self._pieces: AsyncGenerator[bytes, None] = response.aiter_bytes()
         self._explain = explain
         self._until = until
         self._loop = asyncio.get_running_loop()
@@ -265,10 +265,22 @@ class AsyncSdkExchange(_Bounded):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
+            with suppress(RuntimeError):  # none is running here
+                if asyncio.get_running_loop() is self._loop:
+                    self._close()  # at once: the loop may be at its end
+                    return
             with suppress(RuntimeError):  # the loop is closed, and its sockets with it
                 self._loop.call_soon_threadsafe(self._close)
 
+    async def _end(self) -> None:
+        try:
+            # Else the loop's end closes each of the generators behind it on its own, and reports that they are busy.
+            with suppress(RuntimeError):  # somebody is reading
+                await self._pieces.aclose()
+        finally:
+            await self._response.aclose()
+
     def _close(self) -> None:
-        task = self._loop.create_task(self._response.aclose())
+        task = self._loop.create_task(self._end())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from typing import Literal
 
 import pytest
 
@@ -117,3 +118,25 @@ def test_one_transport_serves_several_loops(kind: str, server: ScriptedServer) -
         thread.join()
     asyncio.run(transport.aclose())
     assert statuses == [200] * 20
+
+
+@pytest.mark.parametrize("kind", ["native", "sdk"])
+def test_a_loop_that_ends_in_the_midst_of_a_body_has_nothing_to_report(
+    kind: Literal["native", "sdk"], server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script(*[Answer(body=b"x" * 300_000, chunks=range(1, 300_000, 1000), pause=0.001)] * 5)
+
+    kept = []  # as the traceback of an error does
+
+    async def leave() -> None:
+        transport = create_transport(kind)
+        exchange = await transport.astream(post(server), 10)
+        kept.append(exchange)
+        assert await exchange.aread()
+        exchange.close()
+
+    for _ in range(5):
+        asyncio.run(leave())
+    assert [
+        record for record in caplog.records if record.name == "asyncio" and "socket.send" not in record.message
+    ] == []
