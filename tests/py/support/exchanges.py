@@ -61,6 +61,7 @@ PREAMBLE = """
 import asyncio, logging, os, signal, sys, threading
 from llmcore.transport import create_transport, TransportError
 from llmcore.types import HttpRequest
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background of a shell begin without
 logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s")
 transport = create_transport(sys.argv[1])
 request = HttpRequest(sys.argv[2], {}, b"{}")
