@@ -33,6 +33,7 @@ class Client::Impl {
   }
 
   [[nodiscard]] bool recording() const noexcept { return recording_; }
+  [[nodiscard]] CallId next_call() const noexcept { return last_call_ + 1; }
 
   CallId submit(Request&& request) {
     const CallId call = ++last_call_;
@@ -228,6 +229,8 @@ std::unique_ptr<Client> Client::create(Config config, std::string& problem) {
 }
 
 Client::~Client() { impl_->shutdown(50 * kMillisecond); }
+
+CallId Client::next_call() const noexcept { return impl_->next_call(); }
 
 CallId Client::submit(Request request) { return impl_->submit(std::move(request)); }
 

@@ -66,8 +66,7 @@ class Session::Impl {
   CallId submit(Client::Request request) {
     if (client_) {
       if (!log_) return client_->submit(std::move(request));
-      const CallId call = ++last_call_;  // as the client counts
-      record(kSubmit, net::session_submit(call, request));
+      record(kSubmit, net::session_submit(client_->next_call(), request));
       return client_->submit(std::move(request));
     }
     const recorded::Snapshot* const then = expect(kSubmit);
@@ -222,7 +221,6 @@ class Session::Impl {
   net::SessionEvents given_;
   std::string problem_;
   std::int64_t tick_ = 0;
-  CallId last_call_ = 0;
   Rng rng_;
 };
 

@@ -304,6 +304,37 @@ TEST_F(SessionTest, WhatAProcessThatWasKilledCouldNotRecordIsNoDivergence) {
   }
 }
 
+TEST_F(SessionTest, TheCacheGoesIntoASaveFileInTheMiddleAndCallsKeepTheirNames) {
+  std::vector<CallId> asked[2];
+  std::vector<CallId> told[2];
+  for (const int again : {0, 1}) {
+    std::string problem;
+    auto session =
+        again != 0 ? Session::replay(at("saves"), problem) : Session::record(config(false), at("saves"), 1, problem);
+    ASSERT_TRUE(session) << problem;
+    Client::Events events;
+    for (std::int64_t tick = 0; tick < 6; ++tick) {
+      ASSERT_TRUE(session->frame(tick));
+      if (tick == 1 && session->client() != nullptr) session->client()->save_cache();
+      if (tick == 0 || tick == 2) {
+        Client::Request request;
+        request.messages.push_back({Client::Role::user, std::to_string(tick), {}, {}});
+        asked[again].push_back(session->submit(std::move(request)));
+      }
+      session->poll(events);
+      for (const Client::Event& event : events) {
+        if (event.kind == Kind::finished) told[again].push_back(event.call);
+      }
+      session->pump();
+    }
+    EXPECT_TRUE(session->close(kSecond)) << session->problem();
+    EXPECT_FALSE(session->divergence());
+  }
+  EXPECT_EQ(asked[0], told[0]);
+  EXPECT_EQ(asked[1], asked[0]);
+  EXPECT_EQ(told[1], told[0]);
+}
+
 TEST_F(SessionTest, WhatIsNoRecordingIsSaid) {
   std::string problem;
   EXPECT_EQ(Session::replay(at("nothing"), problem), nullptr);

@@ -199,6 +199,8 @@ class Client {
 
   /// Takes a call on. Never waits; what stands against it comes as `failed`. Under 5 us: encoding is the worker's work.
   CallId submit(Request request);
+  /// What the next submit(), save_cache() or load_cache() will give.
+  [[nodiscard]] CallId next_call() const noexcept;
   /// Gives a call up: `failed` with Outcome::cancelled comes, unless it is over already.
   void cancel(CallId call);
   /// Begins the frame `tick`: what is recorded from here on belongs to it.
