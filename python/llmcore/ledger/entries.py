@@ -10,10 +10,25 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from llmcore._core import AttemptRecord, Usage
+from llmcore._core import AttemptRecord, JournalReader, LedgerBatch, Usage
 from llmcore.types import CallRecord
 
-__all__ = ["CLOSE", "NOTE", "OPEN", "Entry", "Payload", "decode", "encode", "json_text", "rewritten"]
+__all__ = [
+    "BATCH_MAX",
+    "CLOSE",
+    "NOTE",
+    "OPEN",
+    "Entry",
+    "Payload",
+    "decode",
+    "encode",
+    "json_text",
+    "next_entries",
+    "rewritten",
+]
+
+BATCH_MAX = 4096
+_BATCH_BYTES = 16 * 1024 * 1024
 
 #: kinds of the journal's records
 OPEN: Final = 1
@@ -168,3 +183,17 @@ _KINDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(("created_at", "started_at", "completed_at"), _counted),
     "temperature": _real,
 }
+
+
+def next_entries(reader: JournalReader, position: int) -> tuple[LedgerBatch, int, int]:
+    """The next entries of a journal, up to a batch of them; the number up to which it is read with them; and how many
+    of them are no entries.
+    """
+    batch = LedgerBatch()
+    through, unread = batch.fill(reader, position, BATCH_MAX, _BATCH_BYTES)
+    damaged = 0
+    for number, kind, data in unread:
+        entry = rewritten(data)
+        if entry is None or not batch.add(number, kind, entry):
+            damaged += 1
+    return batch, through, damaged

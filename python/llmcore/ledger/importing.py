@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from llmcore._core import JournalError, JournalReader, JournalWriter
 from llmcore.errors import LedgerError
 from llmcore.ledger.database import Database
-from llmcore.ledger.writer import next_entries
+from llmcore.ledger.entries import next_entries
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -16,37 +16,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from llmcore._core import JournalReader, LedgerBatch
 from llmcore.ledger.database import Database, is_locked, reason_of
-from llmcore.ledger.entries import rewritten
+from llmcore.ledger.entries import BATCH_MAX, next_entries
 from llmcore.ledger.processes import close_at_exit_of_worker, register
+from llmcore.ledger.session import Session
 from llmcore.ledger.spool import Spool, orphans
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from llmcore.ledger.inserts import Inserts
-
-__all__ = ["TrackerStats", "Writer", "next_entries"]
+__all__ = ["TrackerStats", "Writer"]
 
 _log = logging.getLogger("llmcore.ledger")
 
 _GATHER_SECONDS = 0.25
 # Of a spool in memory, which the end of the process would take along.
 _GATHER_MEMORY_SECONDS = 0.05
-_BATCH_MAX = 4096
 _MOST_MISSES = 20
-_BATCH_BYTES = 16 * 1024 * 1024
 _RETRY_FIRST_SECONDS = 0.1
 _RETRY_MAX_SECONDS = 10.0
 _RETRY_CLOSING_SECONDS = 0.1
 _CLOSE_GRACE_SECONDS = 2.0
 _FORK_WAIT_SECONDS = 2.0
 _LOOK_FOR_ORPHANS_SECONDS = 60.0
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +97,7 @@ class Writer:
         self._ending = threading.Lock()
         # Held while in the database, whose library must not be forked in the middle of its work.
         self._io = threading.Lock()
-        self._connection: Connection | None = None
-        self._inserts: Inserts | None = None
+        self._session = Session(self.database)
         self._flushing = 0
         self._closing_until: float | None = None
         self._behind_since: float | None = None
@@ -246,7 +237,7 @@ class Writer:
             self._finish()
         finally:
             with self._io:
-                self._disconnect()
+                self._session.end()
 
     def _wait(self, seconds: float | None) -> None:
         try:
@@ -299,7 +290,7 @@ class Writer:
                 self._behind_since = time.monotonic() if self._newest() > through else None
                 self._state.notify_all()
             self.spool.release(through)
-            if len(batch) < _BATCH_MAX:
+            if len(batch) < BATCH_MAX:
                 return
 
     def _miss(self) -> None:
@@ -345,6 +336,16 @@ class Writer:
                     self._written += written
                 self._recovered()
                 return True
+
+    def _write(self, spool: Spool, batch: LedgerBatch, through: int) -> int:
+        """Writes a batch and returns how many finished calls of it are in the database."""
+        with self._io:
+            rejected, error = self._session.run(
+                lambda connection, inserts: inserts.write(connection, spool.id, batch, through)
+            )
+        if error is not None:
+            self._reject(rejected, f"refused by the database: {reason_of(error)}")
+        return batch.ends - rejected
 
     def _failed(self, error: Exception) -> None:
         sentence = self.database.explain(error).message
@@ -404,7 +405,7 @@ class Writer:
         harmed = damaged + reader.problem_count
         if harmed:
             with self._io:
-                self._in_database(lambda connection, inserts: inserts.lose_pending(connection, spool.id))
+                self._session.run(lambda connection, inserts: inserts.lose_pending(connection, spool.id))
             aside = spool.set_aside()
             self._reject(max(harmed, 1), f"their spool is damaged and kept as {aside}; all else in it is recorded")
         else:
@@ -413,55 +414,9 @@ class Writer:
     def _retire_spool(self, spool: Spool) -> None:
         """What was begun in it and never ended is lost; then it goes, before the database forgets its position."""
         with self._io:
-            self._in_database(lambda connection, inserts: inserts.lose_pending(connection, spool.id))
+            self._session.run(lambda connection, inserts: inserts.lose_pending(connection, spool.id))
             spool.remove()
-            self._in_database(lambda connection, inserts: inserts.forget_spool(connection, spool.id))
-
-    # --- in the database, with the io lock held -----------------------------------------------------------------------
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                connection.close()
-            except Exception:
-                _log.debug("closing a broken connection failed", exc_info=True)
-
-    def _write(self, spool: Spool, batch: LedgerBatch, through: int) -> int:
-        """Writes a batch and returns how many finished calls of it are in the database."""
-        with self._io:
-            rejected, error = self._in_database(
-                lambda connection, inserts: inserts.write(connection, spool.id, batch, through)
-            )
-        if error is not None:
-            self._reject(rejected, f"refused by the database: {reason_of(error)}")
-        return batch.ends - rejected
-
-    def _in_database(self, work: "Callable[[Connection, Inserts], T]") -> T:
-        if self._connection is not None and self.database.replaced(self._connection):
-            self._disconnect()
-        reused = self._connection is not None
-        try:
-            return work(*self._connected())
-        except Exception as error:
-            if is_locked(error):
-                raise
-            file = self.database.file_of(self._connection)
-            self._disconnect()
-            if self.database.rescued(error, file):
-                return work(*self._connected())
-            # A server may have cut an idle connection; only a new one tells whether it is down.
-            if not (reused and getattr(error, "connection_invalidated", False)):
-                raise
-        return work(*self._connected())
-
-    def _connected(self) -> "tuple[Connection, Inserts]":
-        if self._connection is None or self._inserts is None:
-            from llmcore.ledger.inserts import Inserts
-
-            self._connection = self.database.connect()
-            self._inserts = Inserts(self._connection)
-        return self._connection, self._inserts
+            self._session.run(lambda connection, inserts: inserts.forget_spool(connection, spool.id))
 
     # --- fork ---------------------------------------------------------------------------------------------------------
 
@@ -472,22 +427,8 @@ class Writer:
         self._io.release()
 
     def start_anew(self) -> Any:
-        inherited = (self._connection, self._reader, self.spool, self.database.after_fork())
+        inherited = (self._session, self._reader, self.spool, self.database.after_fork())
         if self._closing_until is not None:
             self._closed = True
         self._begin()
         return inherited
-
-
-def next_entries(reader: JournalReader, position: int) -> tuple[LedgerBatch, int, int]:
-    """The next entries of a journal, up to a batch of them; the number up to which it is read with them; and how many
-    of them are no entries.
-    """
-    batch = LedgerBatch()
-    through, unread = batch.fill(reader, position, _BATCH_MAX, _BATCH_BYTES)
-    damaged = 0
-    for number, kind, data in unread:
-        entry = rewritten(data)
-        if entry is None or not batch.add(number, kind, entry):
-            damaged += 1
-    return batch, through, damaged
