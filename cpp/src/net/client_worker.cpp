@@ -289,10 +289,10 @@ void ClientWorker::perform(const Action& action) {
       late_[next_late_] = {aborted->attempt, call->asked.tenant, call->providers[call->target]};
       next_late_ = (next_late_ + 1) % late_.size();
       call->attempt = 0;
+      mail_->add(Figure::in_flight, -1);  // of one that was answered while the engine gave it up, settle() has counted
     }
     transport_->abort(aborted->attempt);
     recording_.done(aborted->attempt, TransportError{Outcome::cancelled, "given up"});
-    mail_->add(Figure::in_flight, -1);
   } else if (const auto* over = std::get_if<Finish>(&action)) {
     finish(*over);
   } else if (const auto* record = std::get_if<Record>(&action)) {

@@ -152,6 +152,23 @@ TEST(Client, CancellingTellsAndGivesEverythingBack) {
   EXPECT_EQ(stage.client->stats().in_flight, 0);
 }
 
+TEST(Client, AnAnswerInTheMomentInWhichTheEngineGivesUpIsCountedOnce) {
+  Stage stage;
+  auto late = Stage::say("late");
+  late.deadline = kSecond;
+  stage.client->submit(Stage::say("first"));
+  stage.client->submit(std::move(late));
+  stage.look();
+  const auto open = stage.transport->open();
+  ASSERT_EQ(open.size(), 2U);
+  EXPECT_EQ(stage.client->stats().in_flight, 2);
+  stage.clock.advance(2 * kSecond);
+  for (const auto& one : open) stage.transport->answer(one.transfer, "1 1\nyes");  // both in one poll
+  EXPECT_FALSE(stage.look().empty());
+  EXPECT_EQ(stage.client->stats().in_flight, 0);
+  EXPECT_EQ(stage.client->stats().live, 0);
+}
+
 TEST(Client, AnEqualRequestIsAnsweredByTheCacheAndJoinedInFlight) {
   Stage stage;
   stage.client->submit(Stage::say("same", true));
