@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from llmcore.arguments import sorted_options
 from llmcore.errors import LLMTimeoutError, LLMValidationError
 from llmcore.flow import Step
 from llmcore.flow_stream import Result
 from llmcore.kinds import EmbeddingResponse
-from llmcore.prepare import Deadline, sorted_options
+from llmcore.prepare import Deadline
 from llmcore.types import EmbeddingRequest, LLMResponse, Money, Outcome, Priority, total_cost
 
 if TYPE_CHECKING:

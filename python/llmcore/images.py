@@ -3,10 +3,10 @@
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from llmcore.arguments import sorted_options
 from llmcore.flow import Step
 from llmcore.flow_stream import Result
 from llmcore.kinds import ImageResponse
-from llmcore.prepare import sorted_options
 from llmcore.types import ImageRequest, LLMResponse, Priority
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 the async client.
 """
 
-import math
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from llmcore._core import AlertRecord, Target, are_plain
+from llmcore._core import AlertRecord, Target
+from llmcore.arguments import checked_messages, finite, is_text, most_output, name_of, positive, seconds, sorted_options
 from llmcore.call import Call, Observers
-from llmcore.call_context import CONTEXT_FIELDS, resolve
+from llmcore.call_context import resolve
 from llmcore.errors import LLMConfigError, LLMError, LLMValidationError
 from llmcore.fingerprint import fingerprint
 from llmcore.flow import Step, call_flow
@@ -40,10 +40,7 @@ if TYPE_CHECKING:
     from llmcore.config import Settings
     from llmcore.providers.base import LLMProvider
 
-__all__ = ["CostEstimate", "Deadline", "View", "sorted_options"]
-
-_MOST_TOKENS = 1 << 40  # more than any model writes, and its price still fits into 64 bits
-_MOST_SECONDS = 9e9  # of a deadline: what fits into 64 bits of nanoseconds
+__all__ = ["CostEstimate", "Deadline", "View"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ class View:
             raise LLMConfigError(
                 "give either runtime= or settings= and tracker=, not both: a runtime has its settings and its tracker"
             )
-        if not tenant or not _is_text(tenant):
+        if not tenant or not is_text(tenant):
             raise LLMConfigError("tenant is a non-empty string")
         if runtime is not None and not isinstance(runtime, Runtime):
             raise LLMConfigError(f"runtime= is a Runtime, not {type(runtime).__name__}")
@@ -200,10 +197,10 @@ class View:
         defaults = self.runtime.settings.defaults
         temperature = defaults.temperature
         return LLMRequest(
-            model if type(model) is str else _name_of(model),
-            _checked_messages(messages),
+            model if type(model) is str else name_of(model),
+            checked_messages(messages),
             temperature=None if temperature == 1.0 else temperature,
-            max_tokens=defaults.max_tokens if max_tokens is None else _positive("max_tokens", max_tokens),
+            max_tokens=defaults.max_tokens if max_tokens is None else positive("max_tokens", max_tokens),
             params=params,
         )
 
@@ -234,7 +231,7 @@ class View:
         request.tools = tools
         request.response_format = response_format
         if temperature is not None:
-            request.temperature = _finite("temperature", temperature)
+            request.temperature = finite("temperature", temperature)
         output = most_output(request)
         return self._flow(request, first.encode(request), output, 0, context, priority, deadline, cache, call_type)
 
@@ -348,7 +345,7 @@ class View:
                 runtime.submit(call, priority, span, key, targets, scopes)
             except UnicodeEncodeError:
                 told = [("call_type", call_type or ""), *scopes]
-                broken = next((name for name, text in told if not _is_text(text)), "the context")
+                broken = next((name for name, text in told if not is_text(text)), "the context")
                 raise LLMValidationError(f"{broken} holds half of a surrogate pair, which is no character") from None
 
         return call_flow(runtime, call, submit)
@@ -360,15 +357,6 @@ class View:
         if found is None:
             raise LLMConfigError(f"say model= for {what}: '{self.provider}' has no usual one")
         return found
-
-
-def sorted_options(rest: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(what describes the call, what goes to the provider)"""
-    described: dict[str, Any] = {}
-    params: dict[str, Any] = {}
-    for name, value in rest.items():
-        (described if name in CONTEXT_FIELDS else params)[name] = value
-    return described, params
 
 
 def _for_model(request: Request, model: str) -> Request:
@@ -396,69 +384,11 @@ def _tracked_scopes_of(context: CallContext) -> list[tuple[str, str]]:
     return found
 
 
-def most_output(request: LLMRequest) -> int:
-    """The most tokens the model may generate, as the request itself says: its limit is of each of its `n` answers."""
-    if not request.params:
-        return min(request.max_tokens or 0, _MOST_TOKENS)
-    named = (_count(request.params.get(name)) for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"))
-    limit = next(filter(None, named), request.max_tokens or 0)
-    return min(limit * (_count(request.params.get("n")) or 1), _MOST_TOKENS)
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
-def _is_text(value: object) -> bool:
-    """Whether it is a string that can be sent, without half a surrogate pair."""
-    try:
-        return isinstance(value, str) and value.encode() is not None
-    except UnicodeEncodeError:
-        return False
-
-
 def _encoded_for_size(provider: "LLMProvider", request: LLMRequest) -> bytes:
     try:
         return provider.encode(request).body
     except LLMConfigError:  # an estimate needs no key
         return msgspec.json.encode({"model": request.model, "messages": request.messages})
-
-
-def _name_of(model: object) -> str:
-    """The name that an enumeration's member is, or another kind of string."""
-    if not isinstance(model, str):
-        raise LLMValidationError(f"model is a non-empty string, not {type(model).__name__}")
-    return str.__str__(model)
-
-
-def _checked_messages(messages: object) -> list[Message]:
-    if are_plain(messages):
-        return messages  # nearly always
-    if not isinstance(messages, list) or not messages:
-        raise LLMValidationError('messages is a non-empty list of {"role": ..., "content": ...}')
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise LLMValidationError(f'messages[{index}] is no message: expected a dict with a string "role"')
-    return messages
-
-
-def _positive(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 1 << 40:
-        raise LLMValidationError(f"{name} is a whole number above 0, not {value!r}")
-    return value
-
-
-def _finite(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise LLMValidationError(f"{name} is a finite number, not {value!r}")
-    return value
-
-
-def seconds(name: str, value: object) -> float:
-    number = _finite(name, value)
-    if not 0 < number < _MOST_SECONDS:
-        raise LLMValidationError(f"{name} is a number of seconds above 0, not {value!r}")
-    return number
 
 
 _said_offline = threading.Event()

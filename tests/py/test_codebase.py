@@ -35,7 +35,7 @@ LAYERS = (
     {"config", "config_sources", "config_values", "call_context", "estimate", "exchange", "transport", "explain"},
     {"pricing", "providers", "ledger", "recording"},
     {"recording_json", "replay_transport"},
-    {"call", "conversation", "json_schema", "kinds", "relay"},
+    {"arguments", "call", "conversation", "json_schema", "kinds", "relay"},
     {"flow", "flow_stream", "parking"},
     {"runtime"},
     {"prepare"},

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from llmcore.aclient import AsyncLLMClient
+from llmcore.arguments import most_output
 from llmcore.client import LLMClient
 from llmcore.errors import BudgetExceededError, LLMError
-from llmcore.prepare import most_output
 from llmcore.runtime import Runtime
 from llmcore.types import LLMRequest, Money, Outcome
 from support.runtimes import NOTHING, PRICE, EchoTransport, runtime_of

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from llmcore.arguments import most_output
 from llmcore.cli.batch.lines import Job, Malformed
 from llmcore.cli.batch.seen import NEW, SeenIds
 from llmcore.cli.batch.source import Source
 from llmcore.cli.text import compact, dollars, name
-from llmcore.prepare import most_output
 from llmcore.types import LLMRequest
 
 if TYPE_CHECKING:
