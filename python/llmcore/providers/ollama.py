@@ -206,7 +206,7 @@ def _message(message: dict[str, Any], index: int, named: dict[Any, Any]) -> dict
     if message.get("tool_calls"):
         calls = listed(message["tool_calls"], "tool_calls")
         told["tool_calls"] = [_called(call, index) for call in calls]
-        named.update((text_of(call.get("id")), call["function"].get("name")) for call in calls)
+        named.update((call["id"], call["function"].get("name")) for call in calls if text_of(call.get("id")))
     if of_tool:
         name = message.get("tool_name") or message.get("name") or named.get(text_of(message.get("tool_call_id")))
         if name:

@@ -269,7 +269,9 @@ def test_ollama_hears_which_function_gave_which_result() -> None:
 
 def test_what_is_in_ollamas_own_form_passes_as_it_is() -> None:
     own = {"role": "user", "content": "What is it?", "images": ["aGk="], "thinking": "Hm."}
-    assert body_of("ollama", messages=[own])["messages"] == [own]
+    called = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}
+    told = {"role": "tool", "content": "2"}
+    assert body_of("ollama", messages=[own, called, told])["messages"] == [own, called, told]
 
 
 def test_a_data_url_that_is_none_is_refused() -> None:
