@@ -100,6 +100,8 @@ inputs = st.one_of(
                     "remaining_tokens": st.none() | I64,
                     "requests_reset": I64,
                     "tokens_reset": I64,
+                    "requests_limit": st.none() | I64,
+                    "tokens_limit": st.none() | I64,
                 }
             ),
         }

@@ -231,6 +231,7 @@ Problem read_conversation(Json given, bool hoists, Parts& system, std::vector<Tu
       return where + " has the role " + role + ", which Anthropic does not have";
     }
     if (role == "assistant") {
+      if (auto wrong = append_parts(message["refusal"], where, true, parts)) return wrong;
       if (auto wrong = append_calls(message, where, parts)) return wrong;
       if (message["audio"].says_something() || message["function_call"].says_something()) {
         return where + " holds sound or a function_call, which Anthropic has no form for";

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <map>
 #include <utility>
 
 #include "media.hpp"
@@ -11,7 +13,8 @@ namespace {
 using Kind = Json::Kind;
 
 constexpr std::string_view kUnknown =
-    " n logit_bias tool_choice parallel_tool_calls modalities audio prediction user store ";
+    " n logit_bias tool_choice parallel_tool_calls modalities audio prediction user store reasoning_effort verbosity "
+    "service_tier web_search_options ";
 
 /// Params that Ollama keeps under "options", and what it calls them.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kOptions{{
@@ -83,7 +86,10 @@ Problem append_part(Json part, const std::string& place, std::string& text, std:
   return std::nullopt;
 }
 
-Problem append_call(Json call, const std::string& where, std::vector<std::string>& out) {
+/// The functions of the calls so far, by the calls' ids: results are told by function here.
+using Named = std::map<std::string, std::string, std::less<>>;
+
+Problem append_call(Json call, const std::string& where, std::vector<std::string>& out, Named& named) {
   const Json function = call["function"];
   if (!function.is(Kind::object)) return where + R"(["tool_calls"] holds a call of no function)";
   const Json given = function["arguments"];
@@ -91,11 +97,28 @@ Problem append_call(Json call, const std::string& where, std::vector<std::string
   const auto arguments = given.is(Kind::string) ? Json::parse(text.empty() ? std::string_view("{}") : text) : given;
   if (!arguments) return where + R"(["tool_calls"]: the arguments of )" + function["name"].text() + " are no JSON";
   const auto or_null = [](Json value) { return value.absent() ? std::string("null") : sorted_json(value); };
+  const Json name = function["name"];
+  if (const Json id = call["id"]; id.says_something() && name.says_something()) named[id.text()] = sorted_json(name);
   out.push_back(dump({{"function", dump({{"name", or_null(function["name"])}, {"arguments", or_null(*arguments)}})}}));
   return std::nullopt;
 }
 
-Problem encode_message(Json message, const std::string& where, std::string& out) {
+/// The function, as JSON, that gave the result which a message is; empty if nothing says it.
+std::string tool_name(Json message, const Named& named) {
+  for (const std::string_view key : {"tool_name", "name"}) {
+    if (const Json name = message[key]; name.says_something()) return sorted_json(name);
+  }
+  const auto found = named.find(message["tool_call_id"].text());
+  return found == named.end() ? std::string() : found->second;
+}
+
+Problem encode_message(Json message, const std::string& where, std::string& out, Named& named) {
+  const bool of_tool = message["role"].is_text("tool") || message["role"].is_text("function");
+  for (const std::string_view key : {"audio", "function_call", "name"}) {
+    if (message[key].says_something() && !(of_tool && key == "name")) {
+      return where + " holds " + std::string(key) + ", which Ollama has no place for";
+    }
+  }
   std::string text;
   std::vector<std::string> images, calls;
   Problem problem;
@@ -109,19 +132,26 @@ Problem encode_message(Json message, const std::string& where, std::string& out)
     });
   }
   if (problem) return problem;
+  text += message["refusal"].text();
+  const Json own = message["images"];
+  if (own.says_something() && !own.is(Kind::list)) return where + R"(["images"] is a list)";
+  own.each([&](Json each) {
+    images.push_back(sorted_json(each));
+    return true;
+  });
   const Json made = message["tool_calls"];
   if (made.says_something() && !made.is(Kind::list)) return where + R"(["tool_calls"] is a list)";
   made.each([&](Json call) {
-    problem = append_call(call, where, calls);
+    problem = append_call(call, where, calls, named);
     return !problem;
   });
   if (problem) return problem;
   Fields fields{{"role", sorted_json(message["role"])}, {"content", quoted(text)}};
   if (!images.empty()) fields["images"] = json_list(images);
   if (!calls.empty()) fields["tool_calls"] = json_list(calls);
-  const Json own = message["tool_name"];
-  if (const Json name = own.says_something() ? own : message["name"]; name.says_something()) {
-    fields["tool_name"] = sorted_json(name);
+  if (const Json thinking = message["thinking"]; thinking.says_something()) fields["thinking"] = sorted_json(thinking);
+  if (std::string name = of_tool ? tool_name(message, named) : std::string(); !name.empty()) {
+    fields["tool_name"] = std::move(name);
   }
   out = dump(fields);
   return std::nullopt;
@@ -175,9 +205,10 @@ ChatBody encode_ollama(const ChatRequest& request) {
   Fields fields;
   if ((made.problem = encode_fields(request, checked, fields))) return made;
   std::vector<std::string> messages;
+  Named named;
   checked.messages.each([&](Json message) {
     const std::string where = "messages[" + std::to_string(messages.size()) + "]";
-    made.problem = encode_message(message, where, messages.emplace_back());
+    made.problem = encode_message(message, where, messages.emplace_back(), named);
     return !made.problem;
   });
   if (made.problem) return made;

@@ -168,11 +168,11 @@ def encode_native(request: LLMRequest) -> bytes:
         fields["options"] = options
     messages = checked(with_encoded_media(request.messages))
     fields |= params
-    named: dict[Any, Any] = {}
+    named: dict[str, Any] = {}
     return dump(fields, "messages", [_message(message, index, named) for index, message in enumerate(messages)])
 
 
-def _message(message: dict[str, Any], index: int, named: dict[Any, Any]) -> dict[str, Any]:
+def _message(message: dict[str, Any], index: int, named: dict[str, Any]) -> dict[str, Any]:
     """:param named: the functions of the calls so far, by the calls' ids: results are told by function here"""
     of_tool = message["role"] in ("tool", "function")
     for key in ("audio", "function_call") if of_tool else ("audio", "function_call", "name"):
