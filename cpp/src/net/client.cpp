@@ -80,6 +80,7 @@ class Client::Impl {
   std::size_t poll(Events& events, PollBudget budget) {
     mail_->events.release();
     events.clear();
+    events.reserve(std::min(budget.events, PollBudget{}.events));  // at the first poll, and in no frame after it
     send_late();
     if (stopped_ && ended()) worker_->flush();  // what the ring had no room for
     for (; told_ < refused_.size() && events.size() < budget.events; ++told_) events.push_back(refused_[told_]);

@@ -23,6 +23,7 @@ constexpr Duration kLongestWait = kSecond;
 constexpr Duration kBacklogWait = 2 * kMillisecond;
 constexpr Duration kBetweenPieces = 2 * kMillisecond;
 constexpr Duration kBetweenRecords = 2 * kMillisecond;
+constexpr std::size_t kMostChunks = 64;  // of one read, as a rule
 constexpr std::string_view kOffline = "offline";
 
 /// A model's name without its date: "gpt-4o" of "gpt-4o-2024-08-06", "claude-x" of "claude-x-20250929".
@@ -55,6 +56,7 @@ ClientWorker::ClientWorker(Client::Config config, std::shared_ptr<Mail> mail)
   decltype(config_.prices) prices;
   for (auto& [place, card] : config_.prices) prices.emplace(lowered(place), std::move(card));
   config_.prices = std::move(prices);
+  chunks_.reserve(kMostChunks);
   calls_.reserve(config_.max_calls);
   number_of_.reserve(config_.max_calls);
   if (recording_.on()) recording_.log()->start(config_.engine);

@@ -360,6 +360,18 @@ TEST(Client, ANumberThatIsNoneIsRefusedInASentence) {
   }
 }
 
+TEST(Client, ThePollsOfAGameTakeTheirMemoryOnce) {
+  Stage stage;
+  Client::Events events;
+  EXPECT_EQ(stage.client->poll(events), 0U);
+  const std::size_t room = events.capacity();
+  EXPECT_GE(room, Client::PollBudget{}.events);
+  for (int i = 0; i < 200; ++i) stage.client->submit(Stage::say(std::to_string(i)));
+  stage.client->shutdown(kSecond);
+  EXPECT_EQ(stage.client->poll(events), 200U);
+  EXPECT_EQ(events.capacity(), room);
+}
+
 TEST(Client, ShuttingDownCancelsWhatIsOpenAndTakesNothingOn) {
   Stage stage;
   for (int i = 0; i < 5; ++i) stage.client->submit(Stage::say(std::to_string(i)));
