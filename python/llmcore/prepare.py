@@ -318,7 +318,7 @@ class View:
         if request.stream:
             # What is stored is the bytes as they came. A provider may say elsewhere than in the body which it wants.
             asked += b"\0stream"
-        if relayed:  # to wherever its maker wants
+        if relayed or encoded.method != "POST":  # to wherever its maker wants, or asked for in the URL
             asked += b"\0" + encoded.url.encode()
         key = fingerprint(self.tenant, first.name, request.model, asked) if keep else None
         call = Call(

@@ -99,7 +99,10 @@ Request = LLMRequest | EmbeddingRequest | ImageRequest
 
 
 class HttpRequest(msgspec.Struct):
-    """What a provider wants sent. Never shows its headers (they hold the key) or its body (it holds the prompt)."""
+    """What a provider wants sent. Equal requests have equal bodies, or, where it is no POST, equal URLs.
+
+    Never shows its headers (they hold the key), its body (it holds the prompt) or the query of its URL (either).
+    """
 
     url: str
     headers: dict[str, str]
@@ -107,7 +110,7 @@ class HttpRequest(msgspec.Struct):
     method: str = "POST"
 
     def __repr__(self) -> str:
-        return f"HttpRequest({self.method} {self.url}, {len(self.body)} bytes)"
+        return f"HttpRequest({self.method} {self.url.partition('?')[0]}, {len(self.body)} bytes)"
 
 
 class HttpResponse(msgspec.Struct):

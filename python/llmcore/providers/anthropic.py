@@ -73,10 +73,6 @@ class AnthropicProvider(HttpProvider):
             asked.headers["anthropic-beta"] = ",".join(str(beta) for beta in betas)
         return asked
 
-    def canonical(self, request: LLMRequest) -> bytes:
-        """The body: its keys are sorted."""
-        return encode_messages(request)
-
     def decode(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
         """The answer or the refusal in `body`. Never raises."""
         if status != 200:

@@ -119,10 +119,6 @@ class LLMProvider(ABC):
         """
         return None
 
-    def canonical(self, request: LLMRequest) -> bytes:
-        """The bytes that stand for the request in its fingerprint."""
-        return self.encode(request).body
-
 
 def _lacks(name: str, what: str) -> LLMBadRequestError:
     return LLMBadRequestError(f"{name} has no {what}: ask another provider", outcome=Outcome.BAD_REQUEST, provider=name)

@@ -93,10 +93,6 @@ class OllamaProvider(LocalLlamaProvider):
             return super().encode(request)
         return self._request(self._url("/chat"), encode_native(request))
 
-    def canonical(self, request: LLMRequest) -> bytes:
-        """The body: its keys are sorted."""
-        return encode_native(request) if self._native else super().canonical(request)
-
     def encode_embeddings(self, request: EmbeddingRequest) -> HttpRequest:
         """The HTTP request for vectors."""
         if not self._native:

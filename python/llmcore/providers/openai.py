@@ -71,7 +71,3 @@ class OpenAIProvider(HttpProvider):
     def stream_decoder(self, headers: Mapping[str, str] | None = None) -> "StreamDecoder":
         """For one answer with status 200."""
         return ChatStream(self, headers, host=self.host, key=self._key, now=self._now)
-
-    def canonical(self, request: LLMRequest) -> bytes:
-        """The body: its keys are sorted."""
-        return encode_chat(request, self.host, self._limit_name)

@@ -68,10 +68,6 @@ class OpenAIResponsesProvider(HttpProvider):
         """The HTTP request for pictures."""
         return self._request(self._url("/images/generations"), encode_image(request))
 
-    def canonical(self, request: LLMRequest) -> bytes:
-        """The body: its keys are sorted."""
-        return encode_responses(request)
-
     def decode(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
         """The answer or the refusal in `body`. Never raises."""
         if status != 200:

@@ -37,7 +37,7 @@ _answer = msgspec.json.Decoder(_Answer)
 class SearxngProvider(HttpProvider):
     """Answers the last message of a request, a query, with the pages that it finds, as citations.
 
-    Params of the request go into the form as they are: ``language``, ``time_range``, ``categories``, ``engines``,
+    Params of the request go beside the query as they are: ``language``, ``time_range``, ``categories``, ``engines``,
     ``pageno``, ``safesearch``.
 
     :param base_url: of the instance; what stands before its "/search"
@@ -52,22 +52,18 @@ class SearxngProvider(HttpProvider):
         now: Callable[[], float] = unix_seconds,
     ) -> None:
         super().__init__(host, api_key, base_url, now=now)
-        self._headers["Content-Type"] = "application/x-www-form-urlencoded"
+        self._headers.pop("Content-Type", None)  # a request has no body
 
     def probe(self) -> None:
         """Every request is a search."""
         return
 
     def encode(self, request: LLMRequest) -> HttpRequest:
-        """The HTTP request; a form, so that equal queries have equal bodies.
+        """The HTTP request: a GET, which every instance and every stand-in for one takes.
 
         :raises LLMConfigError: there is no URL
         :raises LLMValidationError: the last message is no text, or a param is neither text nor a number
         """
-        return self._request(self._url("/search"), self.canonical(request))
-
-    def canonical(self, request: LLMRequest) -> bytes:
-        """The form, its fields sorted."""
         query = request.messages[-1].get("content")
         if not isinstance(query, str) or not query.strip():
             refuse("a query is a non-empty string")
@@ -76,7 +72,8 @@ class SearxngProvider(HttpProvider):
             if isinstance(value, bool) or not isinstance(value, str | int):
                 refuse(f"{name} is a text or a whole number")
             form[name] = str(value)
-        return urlencode(sorted(form.items()), errors="replace").encode()
+        query = urlencode(sorted(form.items()), errors="replace")
+        return self._request(self._url("/search", query), b"", "GET")
 
     def decode(self, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Failure:
         """The pages that were found. Never raises."""

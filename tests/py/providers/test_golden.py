@@ -127,7 +127,6 @@ def test_a_request_becomes_these_bytes(case: dict[str, Any]) -> None:
     provider, request = provider_of(case), LLMRequest(**case["request"])
     before = repr(request)
     assert sent(provider.encode(request)) == {name: case[name] for name in ("url", "headers", "body")}
-    assert provider.canonical(request).decode() == case["body"]
     assert repr(request) == before, "encoding changes nothing in the request"
 
 

@@ -27,7 +27,6 @@ def test_a_request_becomes_these_bytes(case: dict[str, Any]) -> None:
     assert sent.body.decode() == case["body"]
     assert sent.url == case.get("url", "https://api.openai.com/v1/chat/completions")
     assert sent.method == "POST"
-    assert asked.canonical(request) == sent.body
 
 
 def test_the_headers_carry_the_key_and_who_we_are() -> None:
@@ -58,7 +57,7 @@ def test_what_is_sent_parses_to_what_was_asked(content: Any, params: dict[str, A
 def test_the_order_in_which_a_message_was_put_together_changes_nothing(message: dict[str, Any]) -> None:
     message |= {"role": "user", "content": "Hi"}
     backwards = dict(reversed(message.items()))
-    assert provider.canonical(asking(messages=[message])) == provider.canonical(asking(messages=[backwards]))
+    assert provider.encode(asking(messages=[message])).body == provider.encode(asking(messages=[backwards])).body
 
 
 def test_encoding_changes_nothing_in_the_request() -> None:
