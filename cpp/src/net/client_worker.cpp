@@ -21,7 +21,7 @@ namespace {
 
 constexpr Duration kLongestWait = kSecond;
 constexpr Duration kBacklogWait = 2 * kMillisecond;
-constexpr Duration kBetweenPieces = 2 * kMillisecond;
+constexpr Duration kBetweenPieces = 4 * kMillisecond;
 constexpr Duration kBetweenRecords = 2 * kMillisecond;
 constexpr std::size_t kMostChunks = 64;  // of one read, as a rule
 constexpr std::string_view kOffline = "offline";
@@ -73,7 +73,7 @@ void ClientWorker::run() {
   }
 }
 
-// While answers stream, their next pieces are on the way, and the game looks once a frame: what comes in two milliseconds
+// While answers stream, their next pieces are on the way, and the game looks once a frame: what comes in four milliseconds
 // is read at once, which takes the processor a fraction of waking up for each piece. Nor need a game wake a worker that
 // rests: it looks for commands first of all.
 void ClientWorker::rest() {

@@ -12,7 +12,7 @@
 //
 // It is the engine's driver for a frame loop, and decides nothing: limits, retries, failover, cache and budgets are the
 // engine's. One worker thread encodes, sends, reads, decodes and writes the ledger; the game's thread touches no socket,
-// no file and no lock. The worker wakes up without taking the processor from the game, and reads what streams every two
+// no file and no lock. The worker wakes up without taking the processor from the game, and reads what streams every four
 // milliseconds. Or there is no thread, and the host calls pump().
 //
 // Threads: submit(), cancel(), poll(), set_frame(), pump(), save_cache() and load_cache() belong to one thread at a time,
