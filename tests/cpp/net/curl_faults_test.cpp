@@ -39,7 +39,7 @@ TEST_F(CurlFaultsTest, NeverWaitsForANameServerWhenItEnds) {
 }
 
 TEST_F(CurlFaultsTest, TellsThatTlsIsRefused) {
-  transport_.start(1, asking("https://" + server_.address() + "/v1"), 2 * kSecond, told_);
+  transport_.start(1, asking("https://" + server_.address() + "/v1"), 20 * kSecond, told_);
   Peer peer = accepted();
   until([&] { return !peer.take().empty() || peer.reads_request() || peer.sees_end(); });
   peer.send("HTTP/1.1 400 this is no TLS\r\n\r\n");
