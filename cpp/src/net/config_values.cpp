@@ -40,7 +40,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
     std::size_t diagonal = row[0];
     row[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t next = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
+      const std::size_t next = a[i - 1] == b[j - 1] ? diagonal : std::min(row[j], row[j - 1]) + 1;
       diagonal = std::exchange(row[j], next);
     }
   }

@@ -22,20 +22,22 @@ namespace llmcore::net {
 /// true or false in any of their names.
 [[nodiscard]] std::optional<bool> boolean_of(const ConfigManager::Said& said);
 
-/// How many letters have to be put in, left out or changed. O(product of the lengths).
+/// How many letters have to be put in or left out. O(product of the lengths).
 [[nodiscard]] std::size_t distance(std::string_view a, std::string_view b);
 
-/// The name that was probably meant; empty: none is near.
+/// The name that was probably meant; empty: none is near, as Python's settings see it: four letters in five are the same.
 template <typename Names>
 std::string_view nearest(std::string_view name, const Names& names) {
   std::string_view best;
-  std::size_t least = name.size() / 4 + 1;
+  std::size_t least = 1, of = 5;  // the share of letters that differ
   if (name.size() > 200) return best;
   for (const std::string_view each : names) {
-    if (const std::size_t far = distance(name, each); far <= least && far < name.size()) {
-      if (best.empty() || far < least) best = each;
-      least = far;
-    }
+    const std::size_t both = name.size() + each.size();
+    const std::size_t far = distance(name, each);
+    if (far * of > least * both || (far * of == least * both && !best.empty())) continue;
+    best = each;
+    least = far;
+    of = both;
   }
   return best;
 }

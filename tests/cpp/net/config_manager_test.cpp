@@ -157,7 +157,8 @@ TEST(ConfigManager, NamesEveryProblemAtOnce) {
                                {"LLMCORE_HEALTH__BREAKER_ERROR", "3"},
                                {"LLMCORE_BUDGETS", "[{]"},
                                {"LLMCORE_BUDGET", "1"},
-                               {"LLMCORE_HOME", "/somebody/elses"}},
+                               {"LLMCORE_HOME", "/somebody/elses"},
+                               {"LLMCORE_TRACES", "/somebody/elses"}},
                               R"({"limits": {"requests_per_minut": 5}, "queue": {"high": 1.5}, "colour": "blue",
                                   "prices": {"m": {"input": 1}}, "budgets": [{"period": "week"}]})");
   EXPECT_THAT(
