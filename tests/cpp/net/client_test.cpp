@@ -368,7 +368,7 @@ TEST(Client, ThePollsOfAGameTakeTheirMemoryOnce) {
   EXPECT_GE(room, Client::PollBudget{}.events);
   for (int i = 0; i < 200; ++i) stage.client->submit(Stage::say(std::to_string(i)));
   stage.client->shutdown(kSecond);
-  EXPECT_EQ(stage.client->poll(events), 200U);
+  EXPECT_EQ(stage.client->poll(events, {Client::PollBudget{}.events, kHour}), 200U);
   EXPECT_EQ(events.capacity(), room);
 }
 
