@@ -205,8 +205,8 @@ TEST_F(ClientFaults, NobodyListens) {
 
 TEST_F(ClientFaults, TheServerAcceptsAndNeverAnswers) {
   Client::Config stalled = config(url());
-  stalled.engine.attempt_timeout =
-      250 * kMillisecond;  // which an answer after the recovery has to keep, on a busy machine too
+  // Which an answer after the recovery has to keep as well, on a busy machine too.
+  stalled.engine.attempt_timeout = 250 * kMillisecond;
   play(std::move(stalled));
   model.mood = ModelServer::Mood::stalls;
   expect_fallbacks(Eq(Outcome::timeout));

@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -32,19 +31,6 @@ SPECIAL: Any = [
     {"model": "m", "messages": MESSAGES, "extra_headers": {"X-Mine": "1"}},
     {"model": "m", "messages": MESSAGES, "extra_body": {"top_k": 1}, "extra_query": {"a": "b"}},
 ]
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: ScriptedServer) -> Iterator[OpenAI]:
-    settings = Settings(ledger={"url": "none"})
-    with OpenAI(api_key="sk-canary", base_url=server.base_url, settings=settings, tracker=ListSink()) as made:
-        yield made
 
 
 def seen(server: ScriptedServer) -> list[Any]:

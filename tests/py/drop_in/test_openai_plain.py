@@ -4,7 +4,6 @@ left to the SDK where anything is special.
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -59,19 +58,6 @@ LOOSE: Any = [
     [],
     "text",
 ]
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: ScriptedServer) -> Iterator[OpenAI]:
-    settings = Settings(ledger={"url": "none"})
-    with OpenAI(api_key="sk-canary", base_url=server.base_url, settings=settings, tracker=ListSink()) as made:
-        yield made
 
 
 def everything(value: Any) -> Any:
